@@ -1,0 +1,1 @@
+"""Dissection of deep networks: units, concepts, interventions and rewriting, reproduced."""

@@ -1,0 +1,48 @@
+"""Datasets: images in a fixed order, with labels where there are any.
+
+    dataset = open_dataset(config.datasets["broden"], folder)
+    dataset.image(3)      # (height, width, 3) uint8 RGB
+    dataset.labels(3)     # {"object": (maps, h, w) int32, "scene": (1, 1, 1) int32, ...}
+
+Label maps may have any size; a whole-image label is a map of one pixel. Several maps of one category, or of
+several, may name several concepts at one pixel. 0 is no label. A category that an image was not annotated
+for is absent from its dictionary.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pandas as pd
+
+
+class Dataset(ABC):
+    """Images by index, and what is known of them.
+
+    concepts: one row a concept, index `number` (1, 2, ...), columns `name` and `category` (its primary one);
+        empty where the dataset has no labels.
+    classes: names of the image classes, in the order of `target`; empty where there are none.
+    """
+
+    concepts: pd.DataFrame = pd.DataFrame(
+        {"name": pd.Series(dtype=str), "category": pd.Series(dtype=str)}, index=pd.Index([], name="number")
+    )
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def key(self, index: int) -> str:
+        """A name that stays with the image: its path below the dataset's root, or its key."""
+
+    @abstractmethod
+    def image(self, index: int) -> np.ndarray:
+        """(height, width, 3) uint8 RGB. Raises DissectionError naming an unreadable file."""
+
+    def labels(self, index: int) -> dict[str, np.ndarray]:
+        """Category -> (maps, h, w) int32 concept numbers, (maps, 1, 1) for whole-image labels."""
+        return {}
+
+    def target(self, index: int) -> int | None:
+        """Index into `classes`, or None."""
+        return None

@@ -1,0 +1,1 @@
+"""Units against concepts: which unit of a layer detects which labelled concept."""

@@ -1,0 +1,42 @@
+"""Where things are. Every path below the repository root is made here and nowhere else."""
+
+from pathlib import Path
+
+REGISTRY = Path("config/assets.yaml")
+DOWNLOADED = Path("assets")  # files from outside, shared by all profiles
+
+
+def results(profile: str) -> Path:
+    return Path("results") / profile
+
+
+def asset_record(profile: str, asset: str) -> Path:
+    """JSON written once an asset is there and verified: {"asset", "path", "sha256" | "files", "bytes"}."""
+    return results(profile) / "assets" / f"{asset}.json"
+
+
+def generated_asset(profile: str, asset: str) -> Path:
+    """Folder of an asset that is drawn rather than fetched."""
+    return results(profile) / "assets" / asset
+
+
+def trained(profile: str, network: str) -> Path:
+    """Folder of a training run: weights, curve, metrics, snapshots, checkpoint."""
+    return results(profile) / "trained" / network
+
+
+def units(profile: str, dataset: str, network: str) -> Path:
+    """Folder of one dissection: units.csv, counts, IoU, top images."""
+    return results(profile) / "units" / dataset / network
+
+
+def table(profile: str, row: str) -> Path:
+    return results(profile) / "tables" / f"{row}.csv"
+
+
+def figure(profile: str, row: str, extension: str) -> Path:
+    return results(profile) / "figures" / f"{row}.{extension}"
+
+
+def report(profile: str) -> Path:
+    return results(profile) / "report.html"
