@@ -1,5 +1,8 @@
 """Where things are. Every path below the repository root is made here and nowhere else."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REGISTRY = Path("config/assets.yaml")
@@ -40,3 +43,15 @@ def figure(profile: str, row: str, extension: str) -> Path:
 
 def report(profile: str) -> Path:
     return results(profile) / "report.html"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
