@@ -107,8 +107,8 @@ def _evaluate(node: ast.AST, found: Mapping[str, Any]) -> Any:
         case ast.BoolOp(op=op, values=terms):
             return (all if isinstance(op, ast.And) else any)([value(term) for term in terms])
         case ast.Compare(left=left, ops=ops, comparators=rights) if all(map(_known, ops)):
-            terms = pairwise([value(term) for term in (left, *rights)])
-            return all(OPERATIONS[type(op)](a, b) for op, (a, b) in zip(ops, terms, strict=True))
+            pairs = pairwise([value(term) for term in (left, *rights)])
+            return all(OPERATIONS[type(op)](a, b) for op, (a, b) in zip(ops, pairs, strict=True))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
             return FUNCTIONS[name](*map(value, arguments))
     raise ValueError(f"not in the grammar of claims: {ast.unparse(node)}")
