@@ -4,16 +4,23 @@
     config.networks["alexnet_scenes"].layers
 
 One pydantic model per section; an unknown key, a wrong type or a name that is not defined ends in a
-`DissectionError` of one line. `python -m dissection.config` prints the JSON schema.
+`DissectionError` of one line that names the key and the choices. Whether the layers exist, the
+networks themselves are asked (`dissection config check`), for that needs torch.
 """
 
+import difflib
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dissection.dissect.protocols import PROTOCOLS
+from dissection import paths
+from dissection.errors import DissectionError
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]  # becomes a file name
 ProtocolName = Literal["cvpr2017", "pnas2020"]
 
 
@@ -25,40 +32,69 @@ class Scenes(Section):
     """Synthetic scenes, drawn instead of fetched."""
 
     format: Literal["broden", "places", "lsun"] = Field(description="on-disk format to write")
-    domains: list[str] = Field(default=["all"], description="scene classes or domains to draw; `all` for all")
+    domains: list[str] = Field(
+        default=["all"], description="scene classes or domains to draw; `all` for all"
+    )
     images: int = Field(gt=0, description="number of images")
-    first: int = Field(default=0, ge=0, description="index of the first image: disjoint ranges give disjoint sets")
+    first: int = Field(
+        default=0, ge=0, description="index of the first image: disjoint ranges give disjoint sets"
+    )
     size: int = Field(default=64, ge=32, le=512, description="height and width in pixels")
 
 
 class Asset(Section):
     """Where this profile takes an asset from, instead of the address in config/assets.yaml."""
 
-    path: Path | None = Field(default=None, description="the user's own copy (a file, an archive or a folder)")
+    path: Path | None = Field(
+        default=None, description="the user's own copy (a file, an archive or a folder)"
+    )
     scenes: Scenes | None = Field(default=None, description="draw it from the synthetic world")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Asset":
+        if (self.path is None) == (self.scenes is None):
+            raise ValueError("give either path or scenes")
+        return self
 
 
 class Dataset(Section):
     """Images in a fixed order, with labels where there are any."""
 
-    reader: Literal["broden", "places", "lsun", "folder", "labelmefacade"] = Field(description="format on disk")
+    reader: Literal["broden", "places", "lsun", "folder", "labelmefacade"] = Field(
+        description="format on disk"
+    )
     asset: str = Field(description="asset that holds the files")
-    split: str | None = Field(default=None, description="part of the dataset, where the format has splits")
+    split: str | None = Field(
+        default=None, description="part of the dataset, where the format has splits"
+    )
     images: int | None = Field(default=None, gt=0, description="use only the first so many images")
 
 
 class Input(Section):
-    """How an image becomes the input of a network: stretch to `resize`, crop the centre, scale, normalise."""
+    """How an image becomes a network's input: stretch to `resize`, crop the centre, normalise."""
 
     size: int = Field(gt=0, description="height and width of the network's input in pixels")
-    resize: int | None = Field(default=None, gt=0, description="stretch to this before the centre crop; default: size")
+    resize: int | None = Field(
+        default=None, gt=0, description="stretch to this before the centre crop; default: size"
+    )
     order: Literal["RGB", "BGR"] = Field(default="RGB", description="channel order")
-    mean: list[float] = Field(default=[0.0, 0.0, 0.0], min_length=3, max_length=3,
-                              description="subtracted per channel (in `order`), in units of 0 to 255")
-    std: list[float] = Field(default=[255.0, 255.0, 255.0], min_length=3, max_length=3,
-                             description="divided by per channel after the mean, in units of 0 to 255")
-    mean_image: str | None = Field(default=None, description="asset of a Caffe mean image (binaryproto) at `resize`, "
-                                   "cropped as the image is and subtracted instead of `mean`")
+    mean: list[float] = Field(
+        default=[0.0, 0.0, 0.0],
+        min_length=3,
+        max_length=3,
+        description="subtracted per channel (in `order`), in units of 0 to 255",
+    )
+    std: list[float] = Field(
+        default=[255.0, 255.0, 255.0],
+        min_length=3,
+        max_length=3,
+        description="divided by per channel after the mean, in units of 0 to 255",
+    )
+    mean_image: str | None = Field(
+        default=None,
+        description="asset of a Caffe mean image (binaryproto) at `resize`, "
+        "cropped as the image is and subtracted instead of `mean`",
+    )
 
 
 class Recipe(Section):
@@ -76,11 +112,17 @@ class Recipe(Section):
 class Network(Section):
     """A torch module, its weights, its input and the layers to look at."""
 
-    module: str = Field(description="`package.module:function` or `file.py:function` that builds the module")
+    module: str = Field(
+        description="`package.module:function` or `file.py:function` that builds the module"
+    )
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of that function")
-    weights: str | None = Field(default=None, description="asset of the weights; none: seeded random weights")
+    weights: str | None = Field(
+        default=None, description="asset of the weights; none: seeded random weights"
+    )
     input: Input = Field(description="input convention")
-    layers: dict[str, str] = Field(min_length=1, description="layers to look at: printed name -> module path")
+    layers: dict[Name, str] = Field(
+        min_length=1, description="layers to look at: printed name -> module path"
+    )
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
 
 
@@ -89,7 +131,9 @@ class Dissection(Section):
 
     network: str = Field(description="network to dissect")
     dataset: str = Field(description="dataset with labels")
-    protocols: list[ProtocolName] = Field(min_length=1, description="definitions of threshold and IoU to apply")
+    protocols: list[ProtocolName] = Field(
+        min_length=1, description="definitions of threshold and IoU to apply"
+    )
     batch: int = Field(default=10, gt=0, description="images a forward pass")
     top_images: int = Field(default=10, gt=0, description="images kept per unit for its page")
 
@@ -105,7 +149,9 @@ class Fig35(Section):
 
     dataset: str = Field(description="dataset the networks were dissected on")
     protocol: ProtocolName = Field(default="cvpr2017", description="protocol to count by")
-    networks: dict[str, str] = Field(min_length=1, description="published network name (or any) -> network")
+    networks: dict[str, str] = Field(
+        min_length=1, description="published network name (or any) -> network"
+    )
 
 
 class Rows(Section):
@@ -118,14 +164,125 @@ class Rows(Section):
 class Config(Section):
     """A profile: what to run, on which data, with which networks."""
 
-    profile: str = Field(pattern=r"^[a-z0-9_]+$", description="name; results go to results/<profile>")
-    seed: int = Field(default=1, ge=0, description="seed of everything random: scenes, weights, training")
+    profile: str = Field(
+        pattern=r"^[a-z0-9_]+$", description="name; results go to results/<profile>"
+    )
+    seed: int = Field(
+        default=1, ge=0, description="seed of everything random: scenes, weights, training"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where torch runs")
-    memory_gb: float = Field(default=4.0, gt=0, description="memory for activations and thresholds of one dissection; "
-                             "more of either costs further forward passes, never accuracy")
-    downloads: Path | None = Field(default=None, description="folder of the user's own downloads, by published file name")
-    assets: dict[str, Asset] = Field(default={}, description="sources that differ from config/assets.yaml")
-    datasets: dict[str, Dataset] = Field(default={}, description="datasets by name")
-    networks: dict[str, Network] = Field(default={}, description="networks by name")
+    memory_gb: float = Field(
+        default=4.0,
+        gt=0,
+        description="memory for activations and thresholds of one dissection; "
+        "more of either costs further forward passes, never accuracy",
+    )
+    downloads: Path | None = Field(
+        default=None, description="folder of the user's own downloads, by published file name"
+    )
+    assets: dict[Name, Asset] = Field(
+        default={}, description="sources that differ from config/assets.yaml"
+    )
+    datasets: dict[Name, Dataset] = Field(default={}, description="datasets by name")
+    networks: dict[Name, Network] = Field(default={}, description="networks by name")
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
+
+    @field_validator("dissections")
+    @classmethod
+    def _once(cls, dissections: list[Dissection]) -> list[Dissection]:
+        pairs = [(entry.network, entry.dataset) for entry in dissections]
+        if len(set(pairs)) < len(pairs):
+            raise ValueError("a network is dissected on one dataset twice; merge the two entries")
+        return dissections
+
+
+def load(path: Path | str) -> Config:
+    """The profile in a YAML file. Raises DissectionError: the key, what was found, the choices."""
+    from dissection.assets import load_registry
+
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DissectionError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise DissectionError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise DissectionError(f"{path}: expected keys and values; see config/smoke.yaml")
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise DissectionError(f"{path}: {_first(error)}") from None
+    for key, name, choices in _references(config, [*config.assets, *load_registry(paths.REGISTRY)]):
+        if name not in choices:
+            raise DissectionError(f"{path}: {key}: {_choose(name, choices)}")
+    return config
+
+
+def schema() -> str:
+    """The JSON schema of a profile, as it stands in config/schema.json."""
+    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
+
+
+def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """(key, name, names that are defined) wherever one section names another."""
+    datasets, networks = list(config.datasets), list(config.networks)
+    for name, dataset in config.datasets.items():
+        yield f"datasets.{name}.asset", dataset.asset, assets
+    for name, network in config.networks.items():
+        if network.weights is not None:
+            yield f"networks.{name}.weights", network.weights, assets
+        if network.input.mean_image is not None:
+            yield f"networks.{name}.input.mean_image", network.input.mean_image, assets
+        if network.recipe is not None:
+            yield f"networks.{name}.recipe.dataset", network.recipe.dataset, datasets
+            yield f"networks.{name}.recipe.validation", network.recipe.validation, datasets
+    for i, entry in enumerate(config.dissections):
+        yield f"dissections.{i}.network", entry.network, networks
+        yield f"dissections.{i}.dataset", entry.dataset, datasets
+    table, figure = config.rows.table_3_1, config.rows.fig_3_5
+    if table is not None:
+        yield "rows.table_3_1.dataset", table.dataset, datasets
+    if figure is not None:
+        yield "rows.fig_3_5.dataset", figure.dataset, datasets
+        dissected = [  # a count needs the dissection that it counts
+            e.network
+            for e in config.dissections
+            if e.dataset == figure.dataset and figure.protocol in e.protocols
+        ]
+        for label, name in figure.networks.items():
+            yield f"rows.fig_3_5.networks.{label}", name, dissected
+
+
+def _choose(found: Any, choices: list[str]) -> str:
+    close = difflib.get_close_matches(str(found), choices, 1)
+    meant = f", did you mean {close[0]}?" if close else ","
+    return f"found {found!r}{meant} choices: {', '.join(choices) or 'none'}"
+
+
+def _first(error: ValidationError) -> str:
+    """The first problem in one line, and how many more there are."""
+    first, *others = error.errors(include_url=False)
+    *parents, last = first["loc"] or ("file",)
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        text = f"{key}: unknown key, {_choose(last, list(_section(parents).model_fields))}"
+    elif first["type"] == "missing":
+        text = f"{key}: missing ({_section(parents).model_fields[str(last)].description})"
+    else:
+        text = f"{key}: {first['msg']}, found {first['input']!r}"
+    return text + (f" (and {len(others)} more)" if others else "")
+
+
+def _section(location: list[str | int]) -> type[Section]:
+    """The model of the section at a location such as ("networks", "alexnet_scenes", "input")."""
+    kind: Any = Config
+    for part in location:
+        if hasattr(kind, "model_fields"):
+            kind = kind.model_fields[part].annotation
+            if type(None) in get_args(kind):  # X | None
+                kind = get_args(kind)[0]
+        else:
+            kind = get_args(kind)[-1]  # the values of a dict, the items of a list
+    return kind
