@@ -1,5 +1,203 @@
-"""Networks: architectures that load the published weights as they are, and training recipes.
+"""Networks by name: architecture, weights, and how an image becomes their input.
 
-    network = load_network(spec, weights_path, seed=1)     # config.Network -> torch.nn.Module in eval mode
-    preprocess = Preprocess(spec.input)                    # image uint8 (h, w, 3) -> float32 (3, size, size)
+    network = load_network(config.networks["alexnet_scenes"], weights, config.seed)
+    check_layers(network, config.networks["alexnet_scenes"].layers)
+    preprocess = Preprocess(config.networks["alexnet_scenes"].input)
+    network(preprocess(dataset.image(0))[None])      # (1, classes)
+
+Architectures take the state dicts that were published for them, key by key. No pickle is run.
 """
+
+import importlib
+import importlib.util
+import inspect
+import pickle
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from dissection.config import Input, Network
+from dissection.errors import DissectionError
+from dissection.networks import squeezenet
+
+TORCH_FORMATS = (".pth", ".pt", ".tar")  # .pth.tar
+
+
+def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
+    """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
+
+    Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .params (see `squeezenet`).
+    Raises DissectionError if the function, an argument, the file or its keys are wrong.
+    """
+    build = _function(spec.module)
+    try:
+        arguments = inspect.signature(build).bind(**spec.arguments)
+    except TypeError as error:
+        raise DissectionError(f"arguments of network {spec.module}: {error}") from None
+    with torch.random.fork_rng():  # the weights depend on the seed alone, and nothing else on them
+        torch.manual_seed(seed)
+        network = build(*arguments.args, **arguments.kwargs)
+    if not isinstance(network, nn.Module):
+        raise DissectionError(
+            f"network {spec.module}: returned {type(network).__name__}, not a torch module"
+        )
+    if weights is not None:
+        _load(network, read_weights(weights), weights)
+    return network.float().eval()
+
+
+def check_layers(network: nn.Module, paths: Iterable[str]) -> None:
+    """Raises DissectionError, listing the choices, unless every path names a module."""
+    choices = [name for name, _ in network.named_modules() if name]
+    for path in paths:
+        if path not in choices:
+            raise DissectionError(f"layer {path}: no such module; choose from {', '.join(choices)}")
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The state dict in a file; floating tensors become float32."""
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        elif path.suffix == ".params":
+            state = squeezenet.read_params(path)
+        elif path.suffix in TORCH_FORMATS:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            state = saved.get("state_dict", saved) if isinstance(saved, dict) else saved
+        else:
+            known = ", ".join((".safetensors", *TORCH_FORMATS, ".params"))
+            raise DissectionError(f"weights {path}: unknown format; expected {known}")
+    except FileNotFoundError:
+        raise DissectionError(f"weights {path}: no such file") from None
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        cause = str(error).partition("\n")[0]
+        raise DissectionError(f"weights {path}: cannot be read as a state dict ({cause})") from None
+    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+        raise DissectionError(f"weights {path}: expected a state dict of tensors")
+    return {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
+
+
+def _load(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    own = network.state_dict()
+    # DataParallel wraps a network, or a part of it, in a module called `module`
+    state = {k if k in own else re.sub(r"(^|\.)module\.", r"\1", k): t for k, t in state.items()}
+    problems = {
+        # batch norm counts its batches since torch 0.4.1 only; evaluation does not need the count
+        "missing": [k for k in own if k not in state and not k.endswith("num_batches_tracked")],
+        "unexpected": [k for k in state if k not in own],
+        "of another shape": [
+            f"{k} {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
+            for k in own
+            if k in state and state[k].shape != own[k].shape
+        ],
+    }
+    found = [
+        f"{len(keys)} {problem} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for problem, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise DissectionError(
+            f"weights {path}: keys do not match the network: {'; '.join(found)}; "
+            "check the network's module and arguments"
+        )
+    network.load_state_dict(state, strict=False)
+
+
+def _function(name: str) -> Callable[..., nn.Module]:
+    """The function of `package.module:function` or `path/to/file.py:function`."""
+    source, _, function = name.rpartition(":")
+    if not source:
+        raise DissectionError(
+            f"network {name}: expected package.module:function or file.py:function"
+        )
+    if source.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(Path(source).stem, source)
+        if spec is None or spec.loader is None or not Path(source).is_file():
+            raise DissectionError(f"network {name}: no such file {source}")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        try:
+            module = importlib.import_module(source)
+        except ModuleNotFoundError as error:
+            raise DissectionError(f"network {name}: {error}") from None
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise DissectionError(f"network {name}: {source} has no function {function}")
+    return found
+
+
+class Preprocess:
+    """Stretch to `resize` x `resize`, crop the centre, reorder channels, subtract the mean, divide.
+
+    The same geometry for an image and its labels: position p of the input, in pixels from its top
+    left corner, shows the point (p + offset) / resize of the image's height or width.
+    """
+
+    def __init__(self, spec: Input, mean_image: Path | None = None):
+        """mean_image: file of the Caffe mean image, `resize` x `resize`, if `spec` names one."""
+        self.size = spec.size
+        self.resize = spec.resize or spec.size
+        self.order = spec.order
+        if self.resize < self.size:
+            raise DissectionError(f"input: resize {self.resize} is smaller than size {self.size}")
+        if (spec.mean_image is None) != (mean_image is None):
+            raise DissectionError(f"input: mean_image is {spec.mean_image}, its file {mean_image}")
+        self.offset = (self.resize - self.size) // 2
+        self.mean = torch.tensor(spec.mean).view(3, 1, 1)
+        if mean_image is not None:
+            crop = slice(self.offset, self.offset + self.size)
+            mean = read_mean_image(mean_image, self.resize)[:, crop, crop]
+            self.mean = torch.from_numpy((mean if spec.order == "BGR" else mean[::-1]).copy())
+        self.std = torch.tensor(spec.std).view(3, 1, 1)
+
+    def __call__(self, image: np.ndarray) -> torch.Tensor:
+        """(h, w, 3) uint8 RGB -> (3, size, size) float32."""
+        return self.normalise(self.crop(image))
+
+    def crop(self, image: np.ndarray) -> torch.Tensor:
+        """(h, w, 3) uint8 RGB -> (3, size, size) uint8 in `order`, before normalisation."""
+        if image.shape[:2] != (self.resize, self.resize):
+            # Pillow's bilinear filter widens with the scale, so shrinking does not alias
+            stretched = Image.fromarray(image).resize((self.resize,) * 2, Image.Resampling.BILINEAR)
+            image = np.asarray(stretched)
+        image = image[self.offset :, self.offset :][: self.size, : self.size]
+        channels = image if self.order == "RGB" else image[..., ::-1]
+        return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(..., 3, size, size) uint8 in `order` -> float32."""
+        return (pixels - self.mean.to(pixels.device)) / self.std.to(pixels.device)
+
+    def labels(self, maps: np.ndarray, downsample: int) -> np.ndarray:
+        """(k, h, w) -> (k, size // downsample, size // downsample).
+
+        The label at the centre of each square of downsample x downsample input pixels. Whole-image
+        labels (k, 1, 1) stay as they are.
+        """
+        _, height, width = maps.shape
+        if height == width == 1:
+            return maps
+        # twice the centre, to stay in whole numbers
+        centres = np.arange(1, 2 * (self.size // downsample), 2) * downsample + 2 * self.offset
+        rows, columns = (centres * length // (2 * self.resize) for length in (height, width))
+        return maps[:, rows[:, None], columns]
+
+
+def read_mean_image(path: Path, size: int) -> np.ndarray:
+    """(3, size, size) float32, BGR, of a Caffe blob whose last field is its data."""
+    data = path.read_bytes()
+    values = 4 * 3 * size * size
+    if not values < len(data) < values + 64:  # the fields before the data are its four dimensions
+        raise DissectionError(
+            f"mean image {path}: expected 3 x {size} x {size} float32 after a short header"
+        )
+    return np.frombuffer(data, "<f4", offset=len(data) - values).reshape(3, size, size)
