@@ -1,0 +1,83 @@
+"""One look for figures, pages and reports: the colour of each category of concepts, and the axes.
+
+    style.use()
+    axis.bar(x, y, color=style.colour("texture"))
+    style.save(figure, png, svg)
+
+The web pages share `style.css`, which stands beside this file.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dissection.paths import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CATEGORIES = {  # in the order of the thesis's figures
+    "object": "#3f72af",
+    "part": "#86b6dc",
+    "scene": "#4e9b6f",
+    "material": "#8f74b5",
+    "texture": "#e3a13f",
+    "color": "#c95d4b",
+}
+INK, PALE = "#2b2f36", "#8a909a"
+STYLESHEET = Path(__file__).with_name("style.css")
+
+
+def colour(category: str) -> str:
+    """Hex colour of a category, the same everywhere; grey for one that the thesis does not have."""
+    return CATEGORIES.get(category, PALE)
+
+
+def ordered(categories: Iterable[str]) -> list[str]:
+    """Categories in the thesis's order, others after them by name."""
+    given = set(categories)
+    known = [c for c in CATEGORIES if c in given]
+    return known + sorted(given - set(known))
+
+
+def use() -> None:
+    """Quiet axes, and drawings whose bytes depend on the data alone."""
+    import matplotlib as mpl
+
+    mpl.rcParams.update(
+        {
+            "axes.axisbelow": True,
+            "axes.edgecolor": "#c9cdd3",
+            "axes.grid": True,
+            "axes.grid.axis": "y",
+            "axes.labelcolor": INK,
+            "axes.labelsize": 9.5,
+            "axes.spines.left": False,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.titlepad": 10,
+            "axes.titlesize": 11,
+            "figure.dpi": 110,
+            "font.size": 9.5,
+            "grid.color": "#e8eaed",
+            "grid.linewidth": 0.8,
+            "legend.frameon": False,
+            "savefig.dpi": 160,
+            "svg.fonttype": "path",
+            "svg.hashsalt": "dissection",
+            "text.color": INK,
+            "xtick.bottom": False,
+            "xtick.color": INK,
+            "ytick.color": PALE,
+            "ytick.left": False,
+        }
+    )
+
+
+def save(figure: "Figure", png: str | Path, svg: str | Path) -> None:
+    """Write both files, without date or version, each beside and then renamed."""
+    with replacing(Path(png)) as path:
+        figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})
+    with replacing(Path(svg)) as path:
+        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
