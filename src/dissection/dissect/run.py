@@ -1,0 +1,471 @@
+"""Dissect a network: thresholds in one pass over the images, overlaps in another (thesis 3.2.2).
+
+    result = measure(network, layers, images, labels, concepts, [CVPR2017], ...)
+    result.layers["conv5"].scores["cvpr2017"].iou        # (units, concepts)
+
+Where the activations fit in the stated memory, the network runs once.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dissection.config import Config, Dissection
+from dissection.data import Dataset, open_dataset
+from dissection.dissect.protocols import PROTOCOLS, Protocol
+from dissection.errors import DissectionError
+from dissection.networks import Preprocess, check_layers, load_network
+from dissection.paths import replacing
+from dissection.probe import Centres, Probe, receptive_field_centres
+from dissection.stats import Overlap, TopFraction, TopImages
+from dissection.stats.upsample import Upsampling, neighbours
+
+CATEGORIES = (
+    "object",
+    "part",
+    "scene",
+    "material",
+    "texture",
+    "color",
+)  # the order of the thesis's figures
+
+
+class Activations:
+    """The activations of all layers, batch by batch, as often as asked; computed once if they fit in memory."""
+
+    def __init__(self, network: nn.Module, layers: dict[str, str], image: Callable[[int], Tensor], images: int,
+                 batch: int, device: torch.device, memory: float, threads: int):  # fmt: skip
+        """layers: printed name -> module; image: index -> (channels, h, w); memory: bytes."""
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layers, self.image, self.images, self.batch = layers, image, images, batch
+        self.device, self.threads, self.passes = device, threads, 0
+        first = image(0)[None].to(device)
+        self.centres = receptive_field_centres(network, layers.values(), first)
+        with Probe(network, layers.values()) as probe, torch.inference_mode():
+            probe(first)  # as a whole, once: a layer that runs twice or not at all is found here
+            self.shapes = {}
+            for layer, module in layers.items():
+                if probe.kept[module].dim() != 4:
+                    raise DissectionError(f"layer {layer!r} ({module}): puts out {tuple(probe.kept[module].shape)}, "
+                                          "not (images, units, h, w)")  # fmt: skip
+                _, units, h, w = probe.kept[module].shape
+                self.shapes[layer] = (h, w, units)
+        size = 4 * images * sum(h * w * units for h, w, units in self.shapes.values())
+        self.fits = size <= memory
+        self._cache: dict[str, Tensor] = {}
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Yields (index of the first image, layer -> (images, h, w, units))."""
+        if self._cache:
+            for start in range(0, self.images, self.batch):
+                yield (
+                    start,
+                    {layer: a[start : start + self.batch] for layer, a in self._cache.items()},
+                )
+            return
+        cache = {layer: torch.empty(self.images, *shape, device=self.device)
+                 for layer, shape in self.shapes.items() if self.fits}  # fmt: skip
+        starts = range(0, self.images, self.batch)
+        self.passes += 1
+        with Probe(self.network, self.layers.values(), stop=True) as probe:
+            for start, images in zip(starts, self._batches(starts), strict=True):
+                with torch.inference_mode():
+                    probe(images)
+                kept = {
+                    layer: probe.kept[module].permute(0, 2, 3, 1)
+                    for layer, module in self.layers.items()
+                }
+                for layer, a in kept.items():
+                    if a.shape[1:] != self.shapes[layer]:
+                        raise DissectionError(f"layer {layer!r}: image {start} gives {tuple(a.shape[1:])}, "
+                                              f"image 0 gave {self.shapes[layer]} (h, w, units)")  # fmt: skip
+                    if cache:
+                        cache[layer][start : start + len(a)] = a
+                yield start, kept
+        self._cache = cache
+
+    def _batches(self, starts: Sequence[int]) -> Iterator[Tensor]:
+        """Batches on the device, the next one being read while the network works on the last."""
+
+        def load(start: int) -> Tensor:
+            stop = min(start + self.batch, self.images)
+            return torch.stack([self.image(i) for i in range(start, stop)])
+
+        for images in ahead(load, starts, self.threads):
+            yield images.to(self.device, memory_format=torch.channels_last)
+
+
+def ahead(load: Callable, items: Sequence, threads: int) -> Iterator:
+    """map(load, items) in order, a few items ahead of what is asked for."""
+    with ThreadPoolExecutor(threads) as pool:
+        pending = [pool.submit(load, item) for item in items[: threads + 1]]
+        for index in range(len(items)):
+            result = pending.pop(0).result()
+            if index + threads + 1 < len(items):
+                pending.append(pool.submit(load, items[index + threads + 1]))
+            yield result
+
+
+@dataclass
+class ImageLabels:
+    """One image's concepts by column (0: none), at the size of a protocol's labels."""
+
+    maps: np.ndarray  # (maps, pixels); no concept stands twice at one pixel
+    whole: list[int]  # concepts of the whole image
+    categories: np.ndarray  # (categories,) whether the image was annotated for it
+
+
+class Labels:
+    """Concepts of a dataset as columns, and each image's concepts as arrays of columns."""
+
+    def __init__(self, dataset: Dataset, resample: Callable[[np.ndarray, int], np.ndarray]):
+        """resample: (maps, h, w), downsample -> (maps, height, width), in the geometry of the network's input."""
+        self.dataset, self.resample = dataset, resample
+        concepts = dataset.concepts
+        if concepts.empty:
+            raise DissectionError(
+                "dataset: has no labels, so there is nothing to compare units with"
+            )
+        known = [c for c in CATEGORIES if (concepts.category == c).any()]
+        self.categories = known + sorted(set(concepts.category) - set(CATEGORIES))
+        self.column = np.zeros(int(concepts.index.max()) + 1, np.int32)
+        self.column[concepts.index] = np.arange(1, len(concepts) + 1)
+        self.category = np.array([self.categories.index(c) for c in concepts.category])
+
+    def read(self, index: int) -> dict[str, np.ndarray]:
+        """Category -> (maps, h, w) columns of an image's concepts at their own size."""
+        labels = self.dataset.labels(index)
+        for category, stack in labels.items():
+            if stack.min() < 0 or stack.max() >= len(self.column):
+                raise DissectionError(
+                    f"{self.dataset.key(index)}: {category!r} has label {stack.max()}; "
+                    f"the dataset's concepts end at {len(self.column) - 1}"
+                )
+        return {category: self.column[stack] for category, stack in labels.items()}
+
+    def fit(self, columns: dict[str, np.ndarray], protocol: Protocol) -> ImageLabels:
+        """What `read` gave, as the protocol wants it."""
+        present = np.array([c in columns for c in self.categories])
+        # eq. 3.1: the sums run over the images that have a label of the concept's category
+        counted = np.append(True, present[self.category] | (not protocol.within_category))
+        maps: list[np.ndarray] = []
+        whole: set[int] = set()
+        for stack in columns.values():
+            stack = stack if counted.all() else np.where(counted[stack], stack, 0)
+            if stack.shape[1:] == (1, 1):
+                whole.update(stack.ravel().tolist())
+            else:
+                resampled = self.resample(stack, protocol.downsample)
+                maps.extend(resampled.reshape(len(stack), -1))
+        whole.discard(0)
+        distinct: list[np.ndarray] = []
+        for m in maps:
+            for other in distinct:
+                m = np.where(m == other, 0, m)
+            m = np.where(np.isin(m, list(whole)), 0, m) if whole else m
+            if m.any():
+                distinct.append(m)
+        return ImageLabels(np.array(distinct), sorted(whole), present)
+
+
+def stack_labels(
+    labels: list[ImageLabels], pixels: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """-> maps (images, maps, pixels), whole (images, labels), both padded with 0, and (images, categories)."""
+    levels, names = max(len(x.maps) for x in labels), max(len(x.whole) for x in labels)
+    maps = np.zeros((len(labels), levels, pixels), np.int32)
+    whole = np.zeros((len(labels), names), np.int32)
+    for i, x in enumerate(labels):
+        if len(x.maps):
+            maps[i, : len(x.maps)] = x.maps
+        whole[i, : len(x.whole)] = x.whole
+    categories = np.stack([x.categories for x in labels])
+    return tuple(torch.from_numpy(a).to(device) for a in (maps, whole, categories))  # type: ignore[return-value]
+
+
+@dataclass
+class Layer:
+    """What was measured of one layer; units are rows everywhere."""
+
+    shape: tuple[int, int, int]  # h, w, units
+    centres: Centres
+    top: TopImages
+    maps: Tensor  # (units, k, h, w) activations of the top images
+    threshold: dict[str, Tensor] = field(default_factory=dict)  # protocol -> (units,)
+    overlap: dict[str, Overlap] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    layers: dict[str, Layer]
+    images: np.ndarray  # (concepts,) images that carry the concept
+    forward_passes: int
+
+
+def upsampling(
+    protocol: Protocol,
+    shape: tuple[int, int, int],
+    centres: Centres,
+    size: int,
+    device: torch.device,
+) -> Upsampling:
+    """From a layer's activations to the protocol's label pixels, for inputs of `size` pixels."""
+    h, w, _ = shape
+    pixels = (np.arange(size // protocol.downsample) + 0.5) * protocol.downsample - 0.5
+    offset, stride = centres
+    if not protocol.anchored:
+        stride = (size / h, size / w)
+        offset = (stride[0] / 2 - 0.5, stride[1] / 2 - 0.5)
+    rows, columns = ((pixels - offset[i]) / stride[i] for i in (0, 1))
+    return Upsampling(rows, columns, h, w, protocol.padding, device)
+
+
+@torch.no_grad()
+def measure(network: nn.Module, layers: dict[str, str], image: Callable[[int], Tensor], images: int, labels: Labels,
+            protocols: Sequence[Protocol], *, batch: int, top_images: int, memory_gb: float, device: torch.device,
+            threads: int, progress: bool = True) -> Result:  # fmt: skip
+    """Thresholds, overlaps and top images of all units of all layers under all protocols.
+
+    image: index -> (channels, size, size) float32; labels: see `Labels`. Raises DissectionError if a layer does
+    not exist, puts out no maps, or gives NaN.
+    """
+    size = image(0).shape[-1]
+    activations = Activations(
+        network, layers, image, images, batch, device, memory_gb * 2**30, threads
+    )
+    found = {
+        layer: Layer(shape, activations.centres[layers[layer]], TopImages(shape[2], top_images, device),
+                     torch.zeros(shape[2], min(top_images, images), *shape[:2], device=device))
+        for layer, shape in activations.shapes.items()
+    }  # fmt: skip
+    up = {(layer, p.name): upsampling(p, x.shape, x.centres, size, device)
+          for layer, x in found.items() for p in protocols}  # fmt: skip
+    thresholds(activations, found, protocols, up, progress)
+    carriers = overlaps(activations, found, protocols, up, labels, progress)
+    return Result(found, carriers, activations.passes)
+
+
+def thresholds(activations: Activations, found: dict[str, Layer], protocols: Sequence[Protocol],
+               up: dict[tuple[str, str], Upsampling], progress: bool) -> None:  # fmt: skip
+    """Each unit's threshold under each protocol, and its top images."""
+    top, bounds, images = {}, {}, activations.images
+    for (layer, name), upsample in up.items():
+        h, w, units = found[layer].shape
+        protocol = next(p for p in protocols if p.name == name)
+        cells = h * w if protocol.samples == "raw" else upsample.height * upsample.width
+        top[layer, name] = TopFraction(units, protocol.fraction, images * cells, activations.device)
+        inner = images * (h - 1) * (w - 1)
+        rank = upsample.lower_bound_rank(top[layer, name].rank)
+        if protocol.samples == "upsampled" and activations.fits and 0 < rank <= inner:
+            bounds[layer, name] = TopFraction(units, 0.0, inner, activations.device)
+            bounds[layer, name].rank = rank
+    raw = {p.name for p in protocols if p.samples == "raw"}
+
+    def add_upsampled(layer: str, name: str, a: Tensor) -> None:
+        upsample, t = up[layer, name], top[layer, name]
+        pixels = upsample.above(upsample.corners(a), t.floor)
+        t.add(pixels.unit, pixels.value, len(a) * upsample.height * upsample.width)
+
+    for start, batch in tqdm(
+        activations, "thresholds", -(-images // activations.batch), disable=not progress
+    ):
+        for layer, a in batch.items():
+            peaks = a.amax((1, 2))
+            if not peaks.isfinite().all():
+                image, unit = (~peaks.isfinite()).nonzero()[0].tolist()
+                raise DissectionError(f"layer {layer!r}: unit {unit} is not finite on image {start + image}; "
+                                      "check the weights and the input normalisation")  # fmt: skip
+            found[layer].top.add(torch.arange(start, start + len(a), device=a.device), peaks)
+            smallest = None
+            for (other, name), t in top.items():
+                if other != layer:
+                    continue
+                if name in raw:
+                    t.add_dense(a.reshape(-1, a.shape[3]))
+                elif (layer, name) in bounds:
+                    smallest = neighbours(torch.minimum, a) if smallest is None else smallest
+                    bounds[layer, name].add_dense(smallest.reshape(-1, a.shape[3]))
+                elif not activations.fits:
+                    add_upsampled(layer, name, a)
+    late = [key for key in top if key[1] not in raw and activations.fits]
+    for key, bound in bounds.items():
+        # `rank` pixels lie between corners that all reach this value, so the threshold cannot be lower
+        error = 16 * torch.finfo(torch.float32).eps * found[key[0]].top.peaks[:, 0].abs()
+        value = bound.threshold()
+        top[key].raise_floor(value - error - 16 * torch.finfo(torch.float32).eps * value.abs())
+    if late:
+        for _, batch in tqdm(
+            activations, "upsampled", -(-images // activations.batch), disable=not progress
+        ):
+            for layer, name in late:
+                add_upsampled(layer, name, batch[layer])
+    for (layer, name), t in top.items():
+        found[layer].threshold[name] = t.threshold()
+
+
+def overlaps(activations: Activations, found: dict[str, Layer], protocols: Sequence[Protocol],
+             up: dict[tuple[str, str], Upsampling], labels: Labels, progress: bool) -> np.ndarray:  # fmt: skip
+    """Pixel counts of every unit with every concept. Returns (concepts,) images that carry each concept."""
+    device = activations.device
+    category = torch.from_numpy(labels.category).to(device)
+    size = {
+        p.name: next(u.height * u.width for (_, name), u in up.items() if name == p.name)
+        for p in protocols
+    }
+    for layer in found.values():
+        for p in protocols:
+            group = category if p.within_category else torch.zeros_like(category)
+            layer.overlap[p.name] = Overlap(layer.shape[2], group)
+    carriers = np.zeros(len(labels.category) + 1, np.int64)
+    starts = range(0, activations.images, activations.batch)
+
+    def load(start: int) -> tuple[np.ndarray, list[list[ImageLabels]]]:
+        read = [
+            labels.read(i) for i in range(start, min(start + activations.batch, activations.images))
+        ]
+        carried = [np.unique(np.concatenate([s.ravel() for s in x.values()])) for x in read if x]
+        return (
+            np.bincount(np.concatenate(carried), minlength=len(carriers))
+            if carried
+            else 0 * carriers,
+            [[labels.fit(x, p) for x in read] for p in protocols],
+        )
+
+    loaded = ahead(load, starts, activations.threads)
+    bar = tqdm(activations, "overlaps", len(starts), disable=not progress)
+    for (start, batch), (carried, by_protocol) in zip(bar, loaded, strict=True):
+        carriers += carried
+        for p, image_labels in zip(protocols, by_protocol, strict=True):
+            maps, whole, categories = stack_labels(image_labels, size[p.name], device)
+            member = categories if p.within_category else torch.ones_like(categories[:, :1])
+            for layer, a in batch.items():
+                upsample, counts = up[layer, p.name], found[layer].overlap[p.name]
+                counts.add_labels(maps, whole, size[p.name])
+                pixels = upsample.above(upsample.corners(a), found[layer].threshold[p.name])
+                counts.add(pixels.image, pixels.unit, pixels.pixel, maps, whole, member)
+        for layer, a in batch.items():
+            top = found[layer].top.images
+            unit, rank = ((top >= start) & (top < start + len(a))).nonzero(as_tuple=True)
+            found[layer].maps[unit, rank] = a[top[unit, rank] - start, :, :, unit]
+    return carriers[1:]
+
+
+def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path | None, mean_image: Path | None,
+            out: Path, threads: int) -> None:  # fmt: skip
+    """Dissect a configured network on a configured dataset and write the results to the folder `out`.
+
+    units.csv      a row a unit and protocol: threshold, best concept and IoU, also by category
+    concepts.csv   the concepts in the order of the arrays, with the images and label pixels that carry them
+    iou.safetensors, counts.safetensors, top.safetensors   the full IoU matrix, the counts behind it, top images
+    summary.json   what it took
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(threads)
+    spec = config.networks[entry.network]
+    device = torch.device(
+        "cuda"
+        if config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        else "cpu"
+    )
+    network = load_network(spec, weights, config.seed)
+    check_layers(network, spec.layers.values())
+    preprocess = Preprocess(spec.input, mean_image)
+    dataset = open_dataset(config.datasets[entry.dataset], dataset_root)
+    labels = Labels(dataset, preprocess.labels)
+    protocols = [PROTOCOLS[name] for name in entry.protocols]
+    result = measure(
+        network, spec.layers, lambda i: preprocess(dataset.image(i)), len(dataset), labels, protocols,
+        batch=entry.batch, top_images=entry.top_images, memory_gb=config.memory_gb, device=device, threads=threads,
+    )  # fmt: skip
+    write(result, entry, labels, protocols, out)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
+    summary = {
+        "network": entry.network,
+        "dataset": entry.dataset,
+        "images": len(dataset),
+        "seconds": round(time.perf_counter() - started, 3),
+        "peak_memory_mb": round(peak),
+        "forward_passes": result.forward_passes,
+        "layers": {n: {"units": x.shape[2], "height": x.shape[0], "width": x.shape[1]}
+                   for n, x in result.layers.items()},
+    }  # fmt: skip
+    with replacing(out / "summary.json") as beside:
+        beside.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence[Protocol],
+          out: Path) -> None:  # fmt: skip
+    """The files of `dissect`, but for the summary."""
+    concepts = labels.dataset.concepts
+    table = concepts[["name", "category"]].assign(images=result.images)
+    rows, iou, counts, top, centres = [], {}, {}, {}, {}
+    for layer, x in result.layers.items():
+        top[f"{layer}.images"] = x.top.images.cpu().contiguous()
+        top[f"{layer}.peaks"] = x.top.peaks.cpu().contiguous()
+        top[f"{layer}.maps"] = x.maps.cpu().half()
+        centres[f"{layer}.centres"] = json.dumps({"offset": x.centres[0], "stride": x.centres[1]})
+        for p in protocols:
+            overlap, name = x.overlap[p.name], f"{layer}.{p.name}"
+            score = overlap.iou().cpu().numpy()
+            iou[name] = torch.from_numpy(score).float()
+            counts[f"{name}.intersection"] = overlap.intersection.cpu().contiguous()
+            counts[f"{name}.activation"] = overlap.activation.cpu().contiguous()
+            counts[f"{name}.threshold"] = x.threshold[p.name].cpu()
+            counts[f"{p.name}.label"] = overlap.label.cpu().contiguous()
+            table[f"pixels_{p.name}"] = overlap.label.cpu().numpy()
+            rows.append(unit_table(score, x.threshold[p.name].cpu().numpy(), concepts, labels)
+                        .assign(network=entry.network, layer=layer, protocol=p.name))  # fmt: skip
+    units = pd.concat(rows)
+    first = ["network", "layer", "unit", "protocol", "threshold", "label", "category", "iou"]
+    units = units[first + [c for c in units if c not in first]]
+    with replacing(out / "concepts.csv") as beside:
+        table.to_csv(beside, index_label="number")
+    for file, arrays, metadata in (
+        ("iou", iou, None),
+        ("counts", counts, None),
+        ("top", top, centres),
+    ):
+        with replacing(out / f"{file}.safetensors") as beside:
+            save_file(arrays, beside, metadata)
+    with replacing(out / "units.csv") as beside:
+        units.to_csv(beside, index=False, float_format="%.6g")
+
+
+def unit_table(
+    iou: np.ndarray, threshold: np.ndarray, concepts: pd.DataFrame, labels: Labels
+) -> pd.DataFrame:
+    """One row a unit: its best concept overall and in each category; of equal IoU the lower concept number.
+
+    iou: (units, concepts). A unit that overlaps with no concept has an empty label and IoU 0.
+    """
+    units = np.arange(len(iou))
+
+    def best(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = columns[iou[:, columns].argmax(1)]
+        score = iou[units, at]
+        return at, np.where(score > 0, concepts.name.to_numpy()[at], ""), score
+
+    at, label, score = best(np.arange(iou.shape[1]))
+    category = np.where(score > 0, concepts.category.to_numpy()[at], "")
+    table = pd.DataFrame(
+        {"unit": units, "threshold": threshold, "label": label, "category": category, "iou": score}
+    )
+    for index, name in enumerate(labels.categories):
+        _, table[f"{name}_label"], table[f"{name}_iou"] = best(
+            np.flatnonzero(labels.category == index)
+        )
+    return table
