@@ -102,6 +102,9 @@ class Recipe(Section):
 
     dataset: str = Field(description="dataset to train on")
     validation: str = Field(description="dataset to measure accuracy on")
+    target: Literal["class", "object"] = Field(
+        default="class", description="what to learn: the class of an image, or of an object cut out"
+    )
     epochs: int = Field(gt=0, description="passes over the training set")
     batch: int = Field(default=64, gt=0, description="images a step")
     learning_rate: float = Field(gt=0, description="peak learning rate of the one-cycle schedule")

@@ -1,0 +1,314 @@
+"""Train a network by its recipe, and ship what was trained.
+
+    train(config, "alexnet_scenes", train_set, validation_set, out, torch.device("cpu"))
+    ship(config, "alexnet_scenes", out, Path("weights/smoke"))
+
+`out` receives weights.safetensors, snapshots/<iteration>.safetensors, curve.csv and metrics.json. Every
+epoch draws its order, augmentation and dropout from (seed, epoch) alone, so that a run that was killed
+resumes from the checkpoint of its last epoch and ends, on a CPU with as many threads, in the same bytes.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import OneCycleLR
+from tqdm import tqdm
+
+from dissection.config import Config
+from dissection.data import Dataset
+from dissection.errors import DissectionError
+from dissection.networks import Preprocess, load_network, read_weights
+from dissection.paths import replacing
+
+SMALLEST, LARGEST = 0.15, 0.7  # side of an object's square, as a share of the image's shorter side
+RAREST = 200  # crops of an object in the training set for it to become a class
+CURVE = 25  # points of the training curve in the manifest
+
+
+def train(
+    config: Config,
+    name: str,
+    train_set: Dataset,
+    validation_set: Dataset,
+    out: Path,
+    device: torch.device,
+) -> None:
+    """Train network `name` by its recipe: AdamW, one-cycle rate, flips and small shifts.
+
+    weights.safetensors holds matrices and kernels in float16, vectors in float32, and metrics.json what
+    these very weights achieve on the validation set. Raises DissectionError if the recipe is
+    missing, does not fit the data or the memory, or diverges.
+    """
+    spec = config.networks[name]
+    recipe = spec.recipe
+    if recipe is None:
+        raise DissectionError(f"network {name}: it has no recipe to train by")
+    preprocess = Preprocess(spec.input)
+    images, names = _examples(train_set, recipe.target, preprocess, config.memory_gb)
+    counts = Counter(names)
+    classes: Sequence[str] = train_set.classes
+    if recipe.target == "object":
+        classes = sorted(c for c in counts if counts[c] >= RAREST)
+    images, targets = _targets(images, names, classes)
+    held_out = _targets(
+        *_examples(validation_set, recipe.target, preprocess, config.memory_gb), classes
+    )
+    network = load_network(spec, None, config.seed).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on CPUs
+    _check_outputs(network, name, classes, preprocess.size, device)
+
+    steps = len(images) // recipe.batch
+    total = recipe.epochs * steps
+    if not steps or not len(held_out[0]):
+        raise DissectionError(f"network {name}: too few images for a batch of {recipe.batch}")
+    if max(recipe.snapshots, default=0) > total:
+        raise DissectionError(f"network {name}: recipe.snapshots go beyond the {total} iterations")
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = OneCycleLR(optimizer, recipe.learning_rate, total, cycle_momentum=False)
+
+    # a checkpoint of other data or another recipe is no start
+    how = spec.model_dump(include={"module", "arguments", "input", "recipe"})
+    identity = hashlib.sha256(json.dumps([how, config.seed]).encode())
+    identity.update(images.numpy().data)
+    identity.update(targets.numpy().data)
+    curve: list[dict[str, float]] = []
+    checkpoint = out / "checkpoint.pt"
+    saved = torch.load(checkpoint, device, weights_only=True) if checkpoint.exists() else {}
+    if saved.get("identity") == identity.hexdigest():
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        curve = saved["curve"]
+    elif 0 in recipe.snapshots:
+        save_weights(network, _snapshot(out, 0))
+
+    iteration = len(curve) * steps
+    with tqdm(total=total, initial=iteration, desc=f"train {name}", unit="step") as progress:
+        for epoch in range(len(curve), recipe.epochs):
+            losses, hits = torch.zeros((), device=device), torch.zeros((), device=device)
+            network.train()
+            with torch.random.fork_rng():
+                torch.manual_seed(config.seed * 2**20 + epoch)
+                order = torch.randperm(len(images))[: steps * recipe.batch]
+                for chosen in order.view(steps, recipe.batch):
+                    batch = preprocess.normalise(augment(images[chosen]).to(device))
+                    target = targets[chosen].to(device)
+                    scores = network(batch)
+                    loss = cross_entropy(scores, target)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+                    losses += loss.detach()
+                    hits += (scores.argmax(1) == target).sum()
+                    iteration += 1
+                    progress.update()
+                    if iteration in recipe.snapshots:
+                        save_weights(network, _snapshot(out, iteration))
+            if not torch.isfinite(losses):
+                raise DissectionError(
+                    f"network {name}: the loss is no longer finite in epoch {epoch + 1}; "
+                    "lower recipe.learning_rate"
+                )
+            row: dict[str, float] = {
+                "iteration": iteration,
+                "loss": losses.item() / steps,
+                "train_accuracy": hits.item() / (steps * recipe.batch),
+                "validation_accuracy": evaluate(network, preprocess, *held_out, device)[0],
+                "learning_rate": float(schedule.get_last_lr()[0]),
+            }
+            curve.append(row)
+            progress.set_postfix(loss=row["loss"], accuracy=row["validation_accuracy"])
+            with replacing(out / "curve.csv") as path:
+                pd.DataFrame(curve).to_csv(path, index=False, float_format="%.6g")
+            state = {
+                "identity": identity.hexdigest(),
+                "curve": curve,
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+            }
+            with replacing(checkpoint) as path:
+                torch.save(state, path)
+
+    save_weights(network, out / "weights.safetensors")
+    network.load_state_dict(read_weights(out / "weights.safetensors"))
+    accuracy, mean_loss = evaluate(network, preprocess, *held_out, device)
+    metrics = {
+        "classes": list(classes),
+        "images": len(images),
+        "iterations": total,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "train_accuracy": curve[-1]["train_accuracy"],
+        "validation_accuracy": accuracy,
+        "validation_images": len(held_out[0]),
+        "validation_loss": mean_loss,
+    }
+    with replacing(out / "metrics.json") as path:
+        path.write_text(json.dumps(metrics, indent=2) + "\n")
+    checkpoint.unlink()
+
+
+def augment(images: torch.Tensor) -> torch.Tensor:
+    """(n, h, w, 3) -> (n, 3, h, w): half of them mirrored, each shifted by up to a sixteenth of its side.
+
+    What a shift uncovers repeats the border.
+    """
+    n, h, w, _ = images.shape
+    y, x = torch.arange(h).view(1, h, 1), torch.arange(w).view(1, 1, w)
+    x = torch.where(torch.rand(n, 1, 1) < 0.5, x, w - 1 - x)
+    rows = (y + torch.randint(-(h // 16), h // 16 + 1, (n, 1, 1))).clamp(0, h - 1)
+    columns = (x + torch.randint(-(w // 16), w // 16 + 1, (n, 1, 1))).clamp(0, w - 1)
+    return images[torch.arange(n).view(n, 1, 1), rows, columns].permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def evaluate(
+    network: nn.Module,
+    preprocess: Preprocess,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    device: torch.device,
+) -> tuple[float, float]:
+    """Accuracy (0 to 1) and mean cross-entropy (nats) on (n, h, w, 3) uint8 images."""
+    network.eval()
+    hits, loss = 0, 0.0
+    for batch, target in zip(images.split(200), targets.to(device).split(200), strict=True):
+        scores = network(preprocess.normalise(batch.permute(0, 3, 1, 2).to(device)))
+        hits += int((scores.argmax(1) == target).sum())
+        loss += cross_entropy(scores, target, reduction="sum").item()
+    return hits / len(images), loss / len(images)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """The state dict as safetensors: float16 where it has two axes or more, else as it is."""
+    state = {
+        key: (t.half() if t.is_floating_point() and t.ndim > 1 else t).cpu().contiguous()
+        for key, t in network.state_dict().items()
+    }
+    with replacing(path) as beside:
+        save_file(state, beside)  # without metadata, which would come in random order
+
+
+def _snapshot(out: Path, iteration: int) -> Path:
+    return out / "snapshots" / f"{iteration}.safetensors"
+
+
+def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Square crops (side, side, 3) round the separate pieces of each object of an image, and its number.
+
+    Pieces that are small, or large as sky and wall are, or that leave the image, are passed over.
+    """
+    image = dataset.image(index)
+    height, width = image.shape[:2]
+    for labels in dataset.labels(index).get("object", ()):
+        scale = np.array([width / labels.shape[1], height / labels.shape[0]] * 2)
+        for number in np.unique(labels[labels > 0]):
+            mask = (labels == number).astype(np.uint8)
+            for box in cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, :4]:
+                x, y, w, h = box * scale
+                side = max(w, h) * 1.25
+                if not SMALLEST <= side / min(width, height) <= LARGEST:
+                    continue
+                left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
+                if left < 0 or top < 0 or left + side > width or top + side > height:
+                    continue
+                left, top, side = round(left), round(top), round(side)
+                yield image[top : top + side, left : left + side], int(number)
+
+
+def _examples(
+    dataset: Dataset, target: str, preprocess: Preprocess, memory_gb: float
+) -> tuple[torch.Tensor, list[str]]:
+    """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names."""
+    images, names = [], []
+    bound = int(memory_gb * 2**30) // (3 * preprocess.size**2)
+    for index in tqdm(range(len(dataset)), desc="load images", unit="image"):
+        if target == "object":
+            found = [(c, dataset.concepts.name[n]) for c, n in object_crops(dataset, index)]
+        else:
+            number = dataset.target(index)
+            found = [] if number is None else [(dataset.image(index), dataset.classes[number])]
+        for image, name in found:
+            images.append(preprocess.crop(image).permute(1, 2, 0).contiguous())
+            names.append(name)
+        if len(images) > bound:
+            raise DissectionError(
+                f"training images: more than the {bound} that fit memory_gb ({memory_gb}); "
+                "lower the dataset's images or raise memory_gb"
+            )
+    if not images:
+        raise DissectionError(
+            f"training images: none of {len(dataset)} has a label of its {target}"
+        )
+    return torch.stack(images), names
+
+
+def _targets(
+    images: torch.Tensor, names: list[str], classes: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images whose name is a class, and (n,) int64 indices into `classes`."""
+    kept = torch.tensor([name in classes for name in names])
+    return images[kept], torch.tensor([classes.index(name) for name in names if name in classes])
+
+
+def _check_outputs(
+    network: nn.Module, name: str, classes: Sequence[str], size: int, device: torch.device
+) -> None:
+    with torch.inference_mode():
+        outputs = network(torch.zeros(1, 3, size, size, device=device)).shape[1]
+    if outputs != len(classes):
+        raise DissectionError(
+            f"networks.{name}.arguments: the network has {outputs} outputs, "
+            f"its training set {len(classes)} classes ({', '.join(classes)})"
+        )
+
+
+def ship(config: Config, name: str, trained: Path, out: Path) -> None:
+    """Copy the weights (and snapshots) of a training run into `out` and enter them in its manifest.json.
+
+    An entry says how the weights came about: the network with its recipe, the seed, the metrics, the
+    curve, and the file with its sha256 and bytes.
+    """
+    files = {name: trained / "weights.safetensors"}
+    snapshots = (trained / "snapshots").glob("*.safetensors")
+    files |= {f"{name}.{path.stem}": path for path in sorted(snapshots, key=lambda p: int(p.stem))}
+    for path in (*files.values(), trained / "metrics.json", trained / "curve.csv"):
+        if not path.is_file():
+            raise DissectionError(f"network {name}: no {path}; train it first (snakemake weights)")
+    curve = pd.read_csv(trained / "curve.csv")
+    curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, CURVE).round().astype(int))]
+    about: dict[str, Any] = {
+        "network": config.networks[name].model_dump(mode="json", include={"module", "arguments"}),
+        "recipe": config.networks[name].model_dump(mode="json")["recipe"],
+        "seed": config.seed,
+        "torch": torch.__version__,
+        "metrics": json.loads((trained / "metrics.json").read_text()),
+        "curve": curve.to_dict("list"),
+    }
+    manifest = out / "manifest.json"
+    entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    for entry, source in files.items():
+        data = source.read_bytes()
+        with replacing(out / f"{entry}.safetensors") as path:
+            path.write_bytes(data)
+        entries[entry] = {
+            "file": f"{entry}.safetensors",
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+        } | (about if entry == name else {"snapshot_of": name})
+    with replacing(manifest) as path:
+        path.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")

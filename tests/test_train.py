@@ -1,0 +1,216 @@
+"""Training: it learns, resumes to the very same bytes, and ships weights with a manifest."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dissection import config as model
+from dissection.config import Config
+from dissection.data import Dataset
+from dissection.errors import DissectionError
+from dissection.networks import load_network
+from dissection.networks import train as training
+from dissection.networks.train import RAREST, augment, object_crops, ship, train
+
+CPU = torch.device("cpu")
+
+
+class Shapes(Dataset):
+    """A disc, a bar or a frame in random colours; the labels say where."""
+
+    classes = ("disc", "bar", "frame")
+    concepts = pd.DataFrame(
+        {"name": ["disc", "bar", "frame"], "category": "object"},
+        index=pd.Index([1, 2, 3], name="number"),
+    )
+
+    def __init__(self, images: int, seed: int, size: int = 32):
+        self.images, self.seed, self.size = images, seed, size
+
+    def __len__(self):
+        return self.images
+
+    def key(self, index):
+        return str(index)
+
+    def target(self, index):
+        return index % 3
+
+    def _draw(self, index):
+        rng = np.random.default_rng((self.seed, index))
+        y, x = np.mgrid[: self.size, : self.size] - rng.integers(10, self.size - 10, (2, 1, 1))
+        inside = np.maximum(abs(x), abs(y)) < 7
+        mask = (x**2 + y**2 < 40, inside & (abs(y) < 3), inside & ((abs(x) > 3) | (abs(y) > 3)))
+        mask = mask[index % 3]
+        image = np.where(mask[..., None], rng.integers(120, 256, 3), rng.integers(0, 120, 3))
+        return image.astype(np.uint8), mask
+
+    def image(self, index):
+        return self._draw(index)[0]
+
+    def labels(self, index):
+        return {"object": self._draw(index)[1][None].astype(np.int32) * (index % 3 + 1)}
+
+
+def profile(**recipe) -> Config:
+    network = {
+        "module": "dissection.networks.alexnet:alexnet",
+        "arguments": {"classes": 3, "size": 32, "widths": [16, 16, 16, 16, 16], "hidden": 32}
+        | {"kernel": 5, "stride": 1, "padding": 2, "lrn": False, "batch_norm": True},
+        "input": {"size": 32, "mean": [110, 110, 110], "std": [60, 60, 60]},
+        "layers": {"conv5": "relu5"},
+        "recipe": {"dataset": "d", "validation": "v", "epochs": 4, "batch": 16}
+        | {"learning_rate": 3e-3, "snapshots": [0, 5]}
+        | recipe,
+    }
+    return Config.model_construct(
+        profile="test", seed=3, memory_gb=1.0, networks={"net": model.Network(**network)}
+    )
+
+
+def bytes_below(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
+    train(profile(), "net", Shapes(600, 1), Shapes(150, 2), out, CPU)
+    return out
+
+
+def test_it_learns_and_says_so(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    curve = pd.read_csv(trained / "curve.csv")
+    assert metrics["validation_accuracy"] > 0.9
+    assert metrics["iterations"] == 4 * (600 // 16) == curve.iteration.iloc[-1]
+    assert list(curve.columns[:3]) == ["iteration", "loss", "train_accuracy"]
+    assert curve.loss.iloc[-1] < curve.loss.iloc[0]
+    assert not (trained / "checkpoint.pt").exists()
+
+    # what metrics.json states is what the file on disk achieves
+    spec = profile().networks["net"]
+    network = load_network(spec, trained / "weights.safetensors", 9)
+    preprocess = training.Preprocess(spec.input)
+    data = Shapes(150, 2)
+    with torch.inference_mode():
+        scores = network(torch.stack([preprocess(data.image(i)) for i in range(150)]))
+    hits = (scores.argmax(1).numpy() == np.arange(150) % 3).mean()
+    assert hits == pytest.approx(metrics["validation_accuracy"])
+
+
+def test_snapshots_hold_the_weights_of_their_iteration(trained):
+    spec = profile().networks["net"]
+    start = load_network(spec, trained / "snapshots/0.safetensors", 9).conv1.weight
+    initial = load_network(spec, None, 3).conv1.weight
+    assert torch.equal(start, initial.half().float())
+    later = load_network(spec, trained / "snapshots/5.safetensors", 9).conv1.weight
+    assert not torch.equal(start, later)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("steps", "recipe"), [(7, {}), (37, {}), (80, {}), (80, {"weight_decay": 0.1})]
+)
+def test_a_killed_run_ends_in_the_same_bytes(trained, tmp_path, monkeypatch, steps, recipe):
+    """600 images in batches of 16 are 37 steps an epoch: killed within the first, after it, later.
+
+    The checkpoint of another recipe is no start and does no harm.
+    """
+    left = iter(range(steps))
+
+    def mortal(images):
+        if next(left, None) is None:
+            raise Killed
+        return augment(images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "augment", mortal)
+        with pytest.raises(Killed):
+            train(profile(**recipe), "net", Shapes(600, 1), Shapes(150, 2), tmp_path, CPU)
+    assert (tmp_path / "checkpoint.pt").exists() == (steps >= 37)
+    torch.rand(5)  # whatever happened in between
+    train(profile(), "net", Shapes(600, 1), Shapes(150, 2), tmp_path, CPU)
+    assert bytes_below(tmp_path) == bytes_below(trained)
+
+
+def test_objects_are_cut_out_and_learnt(tmp_path):
+    data = Shapes(3 * RAREST + 60, 1, 48)
+    for index in range(6):
+        (crop, number), *others = object_crops(data, index)
+        assert not others
+        assert number == index % 3 + 1
+        assert crop.shape[0] == crop.shape[1]
+        assert crop.shape[0] in (16, 17, 18)  # 13 pixels and a quarter
+    train(profile(target="object", epochs=2), "net", data, Shapes(90, 2, 48), tmp_path, CPU)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["classes"] == ["bar", "disc", "frame"]
+    assert metrics["validation_accuracy"] > 0.8
+
+
+def test_augmentation_moves_and_mirrors():
+    y, x = np.mgrid[:32, :32]
+    image = torch.from_numpy(np.stack([y, x, x], -1).astype(np.uint8))
+    torch.manual_seed(0)
+    out = augment(image.expand(200, 32, 32, 3))
+    assert out.shape == (200, 3, 32, 32)
+    assert out.dtype == torch.uint8
+    slopes = out[:, 1, 16, 17].int() - out[:, 1, 16, 16].int()
+    assert set(slopes.tolist()) == {-1, 1}
+    assert 60 < (slopes > 0).sum() < 140
+    assert set((out[:, 0, 16, 16].int() - 16).tolist()) == {-2, -1, 0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "memory", "classes", "message"),
+    [
+        ({}, 1e-6, 3, "memory_gb"),
+        ({"batch": 64}, 1.0, 3, "batch of 64"),
+        ({"snapshots": [999]}, 1.0, 3, "snapshots"),
+        ({}, 1.0, 5, "5 outputs.*3 classes"),
+        ({"learning_rate": 1e30}, 1.0, 3, "lower recipe.learning_rate"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(tmp_path, recipe, memory, classes, message):
+    config = profile(**recipe)
+    config.networks["net"].arguments["classes"] = classes
+    config = config.model_copy(update={"memory_gb": memory})
+    with pytest.raises(DissectionError, match=message) as caught:
+        train(config, "net", Shapes(40, 1), Shapes(20, 2), tmp_path, CPU)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_ship(trained, tmp_path):
+    out = tmp_path / "weights"
+    out.mkdir()
+    (out / "manifest.json").write_text('{"zebra": {"bytes": 1}}')
+    ship(profile(), "net", trained, out)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert list(manifest) == ["net", "net.0", "net.5", "zebra"]
+    data = (out / "net.safetensors").read_bytes()
+    assert data == (trained / "weights.safetensors").read_bytes()
+    entry = manifest["net"]
+    assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+    assert entry["bytes"] == len(data)
+    assert entry["seed"] == 3
+    assert entry["recipe"]["epochs"] == 4
+    assert entry["metrics"]["validation_accuracy"] > 0.9
+    assert len(entry["curve"]["loss"]) == 4
+    assert manifest["net.5"]["snapshot_of"] == "net"
+    before = bytes_below(out)
+    ship(profile(), "net", trained, out)
+    assert bytes_below(out) == before
+    with pytest.raises(DissectionError, match="train it first"):
+        ship(profile(), "net", tmp_path / "nowhere", out)
