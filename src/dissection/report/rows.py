@@ -42,6 +42,16 @@ class Row:
     values: Callable[[pd.DataFrame], dict[str, Any]]
     metrics: Callable[[pd.DataFrame], dict[str, Any]]
 
+    @property
+    def name(self) -> str:
+        """As printed: Table 3.1, Figure 3-5."""
+        kind, _, number = self.id.partition("_")
+        return (
+            f"Table {number.replace('_', '.')}"
+            if kind == "table"
+            else (f"Figure {number.replace('_', '-')}")
+        )
+
     def assets(self, config: Config) -> list[str]:
         """Names of the assets it cannot be made without."""
         datasets, networks = self.uses(config)
@@ -167,15 +177,13 @@ def _fig_3_5_values(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _fig_3_5_metrics(table: pd.DataFrame) -> dict[str, Any]:
-    totals = table.groupby(["network", "layer", "counting"], sort=False)[
-        ["unique_detectors", "detector_units"]
-    ].sum()
+    keys, counts = ["network", "layer", "counting"], ["unique_detectors", "detector_units"]
     metrics: dict[str, Any] = {}
-    for (network, layer, counting), row in totals.iterrows():  # type: ignore[misc]
-        of_layer = metrics.setdefault(network, {}).setdefault(layer, {})
-        of_layer[f"unique_{counting}"] = int(row["unique_detectors"])
-        if counting == "best_label":  # a unit counts once: these are the units with any detector
-            of_layer["detector_units"] = int(row["detector_units"])
+    for row in table.groupby(keys, sort=False)[counts].sum().reset_index().to_dict("records"):
+        of_layer = metrics.setdefault(row["network"], {}).setdefault(row["layer"], {})
+        of_layer[f"unique_{row['counting']}"] = row["unique_detectors"]
+        if row["counting"] == "best_label":  # a unit counts once: the units with any detector
+            of_layer["detector_units"] = row["detector_units"]
     return metrics
 
 
