@@ -45,6 +45,11 @@ def report(profile: str) -> Path:
     return results(profile) / "report.html"
 
 
+def metrics(profile: str) -> Path:
+    """A few numbers of every row, for `dvc metrics`."""
+    return results(profile) / "metrics.json"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; it takes the place of `path` only if the block ends well."""

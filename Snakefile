@@ -1,0 +1,144 @@
+"""The one DAG, from assets to the report, for every profile.
+
+snakemake                                        # the smoke profile, offline, all of it
+snakemake --configfile config/street.yaml        # another profile: its file replaces the default
+snakemake chapter3                               # or: report, weights (trains networks anew)
+
+Settings of Snakemake itself are in workflow/profiles/default/config.yaml.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from dissection import paths
+from dissection.assets import load_registry
+from dissection.config import load
+from dissection.errors import DissectionError
+from dissection.sources import sources
+
+min_version("9.0")
+
+if workflow.config_settings.config:
+    sys.exit("error: --config: a profile is one file; copy it, change it, give it by --configfile")
+if len(workflow.configfiles) > 1:
+    sys.exit("error: --configfile: a profile is one file; give one")
+CONFIGFILE = os.path.relpath(workflow.configfiles[0] if workflow.configfiles else "config/smoke.yaml")
+try:
+    CONFIG = load(CONFIGFILE)
+    REGISTRY = load_registry(paths.REGISTRY)
+except DissectionError as problem:
+    sys.exit(f"error: {problem}")
+PROFILE = CONFIG.profile
+GPU = int(CONFIG.device != "cpu")
+MEM_MB = int(1000 * CONFIG.memory_gb) + 2000  # what a dissection may keep, and what torch needs
+
+# Jobs inherit these. Spinning threads make a shared machine up to a hundred times slower, and giving
+# memory back to the system between batches doubles a forward pass.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**31))
+os.environ["DISSECTION_RUN"] = str(os.getpid())  # a job ends with its run, however that ends
+
+
+MOST_THREADS = 16  # that a job makes use of; Snakemake gives it as many of them as there are cores
+ROWS = []  # the tables and figures to make; each chapter adds its own
+
+
+def settings(**sections) -> str:
+    """What decides a job's result beside its inputs, by the keys of the profile: a change reruns it."""
+    plain = lambda value: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    return json.dumps(sections, default=plain, sort_keys=True)
+
+
+def record(asset: str) -> str:
+    return str(paths.asset_record(PROFILE, asset))
+
+
+def held(asset: str) -> list[str]:
+    """What a job needs of an asset: its record, by whose content it is judged, and the drawn files."""
+    drawn = ancient(str(paths.generated_asset(PROFILE, asset)))
+    return [record(asset), *([drawn] if asset in DRAWN else [])]
+
+
+def obtainable(*assets: str) -> bool:
+    """False if one was never released and the user has none. Its row then says so in the report."""
+    return all(
+        asset in CONFIG.assets or REGISTRY[asset].status != "not_released" for asset in assets
+    )
+
+
+def table(row: str) -> str:
+    return str(paths.table(PROFILE, row))
+
+
+def figure(row: str, extension: str) -> str:
+    return str(paths.figure(PROFILE, row, extension))
+
+
+def any_of(names) -> str:
+    """A wildcard constraint: one of the names; never, if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def log_of(*parts) -> str:
+    return "/".join(["logs", PROFILE, *parts])
+
+
+def module_sources(network: str) -> list[str]:
+    """The file that builds a network: of this package with all it imports, or the user's own."""
+    module = CONFIG.networks[network].module.rpartition(":")[0]
+    if module.startswith("dissection."):
+        return sources(module)
+    return [module] if module.endswith(".py") else []
+
+
+def check_layers() -> None:
+    """Ask the networks for their layers, before any job runs. That takes the seconds in which torch
+    starts, so the answer is kept until the networks or the files that build them change."""
+    files = [f for n in CONFIG.networks for f in module_sources(n)] + sources("dissection.networks")
+    asked = settings(networks=CONFIG.networks) + "".join(
+        Path(f).read_text() for f in sorted(set(files)) if Path(f).is_file()
+    )
+    kept = Path(".snakemake", "dissection", hashlib.sha256(asked.encode()).hexdigest())
+    if not kept.exists():
+        check = ["dissection", "config", "check", "--config", CONFIGFILE]
+        if subprocess.run(check, stdout=subprocess.DEVNULL).returncode:
+            sys.exit(1)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+
+
+if workflow.is_main_process:
+    check_layers()
+
+
+onstart:
+    # Snakemake's own lock outlives a killed run; the kernel gives this one back. Hence `nolock`.
+    LOCK = open(".snakemake/dissection.lock", "w")
+    if workflow.is_main_process:
+        try:
+            fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("error: another run is at work in this folder; wait for it, or end it")
+
+
+include: "workflow/rules/assets.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/chapter3.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Every table and figure of the profile, unit pages, and the report."""
+    default_target: True
+    input:
+        rules.chapter3.input,
+        rules.report.output,

@@ -1,0 +1,246 @@
+"""One command, `dissection`, with a verb per kind of job. The rules call it; so can you.
+
+A job is told its profile, the names of what it works on, and where to write. Verbs import what they
+need when they run, so that `dissection --help` answers at once.
+"""
+
+import errno
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dissection import paths
+from dissection.config import Config, Dissection, load, schema
+from dissection.errors import DissectionError
+
+app = typer.Typer(
+    help="Dissect deep networks: units, concepts, tables and figures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+settings = typer.Typer(help="Profiles: check one, or print their schema.", no_args_is_help=True)
+app.add_typer(settings, name="config")
+
+Profile = Annotated[Path, typer.Option("--config", help="the profile: a YAML file")]
+Out = Annotated[Path, typer.Option(help="where to write")]
+Record = Annotated[Path, typer.Option(help="JSON to write once the asset is there")]
+AssetName = Annotated[str, typer.Option("--asset", help="id of the asset")]
+DatasetName = Annotated[str, typer.Option("--dataset", help="dataset of the profile")]
+NetworkName = Annotated[str, typer.Option("--network", help="network of the profile")]
+Row = Annotated[str, typer.Option(help="table or figure, such as fig_3_5")]
+Threads = Annotated[int, typer.Option(min=1, help="threads to compute with")]
+
+
+def main() -> None:
+    """Run a verb. What the user can mend ends in one line and exit code 1, not in a traceback."""
+    if run := os.environ.get("DISSECTION_RUN"):
+        threading.Thread(target=_end_with, args=[int(run)], daemon=True).start()
+    try:
+        app()
+    except DissectionError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        sys.exit(
+            f"error: {error.filename or 'writing'}: {error.strerror}; make room or give access"
+        )
+
+
+def _end_with(run: int) -> None:
+    """Die with the run that started this job: a killed run must leave nothing that goes on writing."""
+    while True:
+        try:
+            os.kill(run, 0)
+        except ProcessLookupError:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            os._exit(1)
+        time.sleep(0.5)
+
+
+@app.command()
+def fetch(config: Profile, asset: AssetName, out: Out, record: Record) -> None:
+    """Download an asset or take the user's own copy; verify, unpack and record it."""
+    from dissection import assets
+
+    profile = load(config)
+    entry = assets.load_registry(paths.REGISTRY).get(asset) or assets.Entry.local(asset)
+    source = profile.assets.get(asset)
+    assets.fetch(entry, out, profile.downloads, source.path if source else None, record)
+
+
+@app.command()
+def scenes(
+    config: Profile, asset: AssetName, out: Out, record: Record, threads: Threads = 1
+) -> None:
+    """Draw an asset from the synthetic world and record it."""
+    from dissection.assets import write_record
+    from dissection.data.scenes import write_scenes
+
+    profile = load(config)
+    source = profile.assets.get(asset)
+    if source is None or source.scenes is None:
+        raise DissectionError(f"{config}: assets.{asset}.scenes: not there, so nothing to draw")
+    write_scenes(source.scenes, profile.seed, out, threads)
+    write_record(record, asset, out)
+
+
+@app.command()
+def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
+    """Train a network by its recipe, resuming if a checkpoint is there."""
+    from dissection.data import open_dataset
+    from dissection.networks.train import train
+
+    profile = load(config)
+    recipe = _named(profile, "networks", network).recipe
+    if recipe is None:
+        raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
+    _use_threads(threads)
+    sets = [
+        open_dataset(profile.datasets[name], _asset(profile, profile.datasets[name].asset))
+        for name in (recipe.dataset, recipe.validation)
+    ]
+    train(profile, network, *sets, out, _device(profile))
+
+
+@app.command()
+def ship(
+    config: Profile,
+    network: NetworkName,
+    trained: Annotated[Path, typer.Option(help="folder of the training run")],
+    out: Annotated[Path, typer.Option(help="folder of the shipped weights")],
+) -> None:
+    """Copy trained weights to where they are shipped from, with a new manifest."""
+    from dissection.networks.train import ship
+
+    ship(load(config), network, trained, out)
+
+
+@app.command()
+def dissect(
+    config: Profile, dataset: DatasetName, network: NetworkName, out: Out, threads: Threads = 1
+) -> None:
+    """Compare every unit of a network's layers with every concept of a dataset."""
+    from dissection.dissect.run import dissect
+
+    profile = load(config)
+    entry = _dissection(profile, dataset, network)
+    spec = profile.networks[network]
+    _use_threads(threads)
+    dissect(
+        profile,
+        entry,
+        _asset(profile, profile.datasets[dataset].asset),
+        _asset(profile, spec.weights) if spec.weights else None,
+        _asset(profile, spec.input.mean_image) if spec.input.mean_image else None,
+        out,
+        threads,
+    )
+
+
+@app.command()
+def table(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Make the CSV of a table or figure."""
+    from dissection.report.rows import ROWS, write_table
+
+    if row not in ROWS:
+        raise DissectionError(f"row {row}: unknown; choices: {', '.join(ROWS)}")
+    write_table(load(config), row, out, threads)
+
+
+@app.command()
+def figure(
+    row: Row,
+    table: Annotated[Path, typer.Option(help="CSV to draw")],
+    png: Annotated[Path, typer.Option(help="picture to write")],
+    svg: Annotated[Path, typer.Option(help="drawing to write")],
+    notebook: Annotated[Path, typer.Option(help="executed notebook to write")],
+) -> None:
+    """Draw a table or figure by its notebook."""
+    from dissection.report.figure import run_figure
+
+    run_figure(row, table, png, svg, notebook)
+
+
+@app.command()
+def report(
+    config: Profile,
+    out: Out,
+    metrics: Annotated[Path, typer.Option(help="JSON of a few numbers a row to write")],
+    benchmarks: Annotated[Path, typer.Option(help="folder of Snakemake's benchmark files")],
+) -> None:
+    """Put every table and figure beside the published one."""
+    from dissection.report.page import write_report
+
+    write_report(load(config), out, metrics, benchmarks)
+
+
+@settings.command()
+def check(config: Profile) -> None:
+    """Check a profile, its names and the layers of its networks."""
+    import torch
+
+    from dissection.networks import check_layers, load_network
+
+    profile = load(config)
+    for name, network in profile.networks.items():
+        try:
+            with torch.device("meta"):  # the modules without their weights
+                module = load_network(network, None, profile.seed)
+            check_layers(module, network.layers.values())
+        except DissectionError as error:
+            raise DissectionError(f"{config}: networks.{name}: {error}") from None
+    print(f"{config}: profile {profile.profile}, {len(profile.networks)} networks, in order")
+
+
+@settings.command("schema")
+def print_schema() -> None:
+    """Print the JSON schema of a profile."""
+    print(schema(), end="")
+
+
+def _named(profile: Config, section: str, name: str):
+    found = getattr(profile, section)
+    if name not in found:
+        raise DissectionError(f"{section}.{name}: not in the profile; choices: {', '.join(found)}")
+    return found[name]
+
+
+def _dissection(profile: Config, dataset: str, network: str) -> Dissection:
+    for entry in profile.dissections:
+        if (entry.dataset, entry.network) == (dataset, network):
+            return entry
+    known = [f"{e.network} on {e.dataset}" for e in profile.dissections]
+    raise DissectionError(
+        f"dissections: none of {network} on {dataset}; choices: {', '.join(known) or 'none'}"
+    )
+
+
+def _asset(profile: Config, asset: str) -> Path:
+    from dissection.assets import asset_path
+
+    return asset_path(paths.asset_record(profile.profile, asset))
+
+
+def _device(profile: Config):
+    import torch
+
+    if profile.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(profile.device)
+
+
+def _use_threads(threads: int) -> None:
+    """Exactly as many as the rule was given: more than there are cores for run many times slower."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)

@@ -1,0 +1,82 @@
+"""Assets: fetched, taken from the user, or drawn; a record of each, by which alone it is known."""
+
+DRAWN = {name: asset.scenes for name, asset in CONFIG.assets.items() if asset.scenes}
+
+
+def own_copies(wildcards):
+    """The user's files that the asset would be made from, so that a changed one is verified again."""
+    own = CONFIG.assets.get(wildcards.asset)
+    if own:
+        found = [own.path]
+    elif CONFIG.downloads:
+        published = REGISTRY[wildcards.asset]
+        found = [CONFIG.downloads / f.file for f in (published, *published.parts) if f.file]
+    else:
+        found = []
+    return [str(path) for path in found if path.exists()]
+
+
+rule fetch:
+    """Download an asset or take the user's own copy; verify it, unpack it, record it."""
+    input:
+        own=own_copies,
+        sources=sources("dissection.assets"),
+    output:
+        record=record("{asset}"),
+    log:
+        log_of("fetch", "{asset}.log"),
+    benchmark:
+        log_of("fetch", "{asset}.tsv")
+    params:
+        out=paths.DOWNLOADED / "{asset}",
+        settings=lambda w: settings(
+            registry=REGISTRY.get(w.asset),
+            assets={w.asset: CONFIG.assets.get(w.asset)},
+            downloads=CONFIG.downloads,
+        ),
+    wildcard_constraints:
+        asset=any_of((REGISTRY.keys() | CONFIG.assets.keys()) - DRAWN.keys()),
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    shell:
+        """
+        dissection fetch \
+            --config {CONFIGFILE:q} \
+            --asset {wildcards.asset:q} \
+            --out {params.out:q} \
+            --record {output.record:q} \
+            2> {log:q}
+        """
+
+
+rule scenes:
+    """Draw an asset from the synthetic world, with complete ground truth, and record it."""
+    input:
+        sources=sources("dissection.data.scenes", "dissection.assets.fetch"),
+    output:
+        folder=directory(paths.generated_asset(PROFILE, "{asset}")),
+        record=record("{asset}"),
+    log:
+        log_of("scenes", "{asset}.log"),
+    benchmark:
+        log_of("scenes", "{asset}.tsv")
+    params:
+        settings=lambda w: settings(seed=CONFIG.seed, assets={w.asset: DRAWN[w.asset]}),
+    wildcard_constraints:
+        asset=any_of(DRAWN),
+    threads: 4
+    resources:
+        gpu=0,
+        mem_mb=2000,
+    shell:
+        """
+        dissection scenes \
+            --config {CONFIGFILE:q} \
+            --asset {wildcards.asset:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            --record {output.record:q} \
+            2> {log:q}
+        """
