@@ -10,9 +10,17 @@ for is absent from its dictionary.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from dissection.errors import DissectionError
+
+if TYPE_CHECKING:
+    from dissection import config
 
 
 class Dataset(ABC):
@@ -46,3 +54,19 @@ class Dataset(ABC):
     def target(self, index: int) -> int | None:
         """Index into `classes`, or None."""
         return None
+
+
+def open_dataset(spec: "config.Dataset", root: Path) -> Dataset:
+    """The dataset that `spec` describes, in the format of its reader, from the files at `root`."""
+    from dissection.data.broden import Broden
+    from dissection.data.folder import Folder
+    from dissection.data.labelmefacade import LabelMeFacade
+    from dissection.data.lsun import LSUN
+    from dissection.data.places import Places
+
+    readers: dict[str, Callable[[Path, str | None, int | None], Dataset]] = {
+        "broden": Broden, "folder": Folder, "labelmefacade": LabelMeFacade, "lsun": LSUN, "places": Places,
+    }
+    if not root.is_dir():
+        raise DissectionError(f"{root}: not a folder; the {spec.reader} reader expects one")
+    return readers[spec.reader](root, spec.split, spec.images)

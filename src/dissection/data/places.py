@@ -1,0 +1,102 @@
+"""Places: one scene class an image."""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from dissection.data import Dataset
+from dissection.data.images import EXTENSIONS, read_image
+from dissection.errors import DissectionError
+
+
+class Places(Dataset):
+    """Images by class, in one of two published forms.
+
+    tree   <root>/<split>/<class>/<file>.jpg (split None: <root>/<class>/<file>.jpg). A list <root>/<split>.txt, a
+           path `<split>/<class>/<file>.jpg` or `<class>/<file>.jpg` a line, is used instead of a walk if it is there.
+           classes: the sorted names of the folders, which is the order of the 365 published classes.
+    flat   <root>/<split>_256/<file>.jpg with places365_<split>.txt (`<file> <class index>` a line) and
+           categories_places365.txt (`/a/airfield 0`), each in <root> or in a folder below it.
+
+    Order: sorted by path. (The authors of the PNAS paper also shuffled with random.Random(1): the order matters to
+    them where they take the first images only.)
+    """
+
+    def __init__(self, root: Path, split: str | None = None, images: int | None = None) -> None:
+        self.root = root / split if split else root
+        flat = root / f"{split}_256"
+        if split and not self.root.is_dir() and flat.is_dir():
+            self.root = flat
+            self.classes = _categories(_find(root, "categories_places365.txt"))
+            pairs = sorted(_targets(_find(root, f"places365_{split}.txt"), len(self.classes)))
+            self._files = [file for file, _ in pairs]
+            self._targets = [target for _, target in pairs]
+        else:
+            if not self.root.is_dir():
+                raise DissectionError(f"{self.root} is not a folder: expected <class>/<file>.jpg in it")
+            folders = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+            listing = root / f"{split}.txt"
+            if split and listing.is_file():
+                self._files = sorted(_listed(listing, split))
+            else:
+                paths = (path for folder in folders for path in (self.root / folder).iterdir())
+                self._files = sorted(f"{path.parent.name}/{path.name}" for path in paths
+                                     if path.suffix.lower() in EXTENSIONS)
+            self.classes = tuple(folders)
+            number = {name: index for index, name in enumerate(folders)}
+            for file in self._files:
+                if file.partition("/")[0] not in number:
+                    raise DissectionError(f"{listing}: `{file}` is in none of the class folders of {self.root}")
+            self._targets = [number[file.partition("/")[0]] for file in self._files]
+        if not self._files:
+            raise DissectionError(f"{self.root}: no images: expected <class>/<file>.jpg")
+        self._files, self._targets = self._files[:images], self._targets[:images]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def key(self, index: int) -> str:
+        return self._files[index]
+
+    def image(self, index: int) -> np.ndarray:
+        return read_image(self.root / self._files[index])
+
+    def target(self, index: int) -> int | None:
+        return self._targets[index]
+
+
+def _listed(path: Path, split: str) -> list[str]:
+    """The files of a list, relative to the folder of the split."""
+    lines = [line.strip().removeprefix("./") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [_inside(line.removeprefix(f"{split}/"), path) for line in lines]
+
+
+def _targets(path: Path, classes: int) -> list[tuple[str, int]]:
+    pairs = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        file, _, number = line.strip().rpartition(" ")
+        if not file or not number.isdigit() or int(number) >= classes:
+            raise DissectionError(f"{path}: expected `<file> <class index below {classes}>`, found `{line}`")
+        pairs.append((_inside(file, path), int(number)))
+    return pairs
+
+
+def _categories(path: Path) -> tuple[str, ...]:
+    """`/h/hangar/indoor 169` -> `hangar-indoor`, as the folders of the tree are called."""
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if [line[1:] for line in lines] != [[str(index)] for index in range(len(lines))]:
+        raise DissectionError(f"{path}: expected `/<letter>/<class> <index>`, by index from 0")
+    return tuple("-".join(name.split("/")[2:]) for name, _ in lines)
+
+
+def _inside(file: str, path: Path) -> str:
+    if file.startswith("/") or ".." in PurePosixPath(file).parts:
+        raise DissectionError(f"{path}: `{file}` leads out of the data set")
+    return file
+
+
+def _find(root: Path, name: str) -> Path:
+    for path in [root / name, *sorted(root.glob(f"*/{name}"))]:
+        if path.is_file():
+            return path
+    raise DissectionError(f"{root}: {name} is missing in it and in its folders")
