@@ -196,6 +196,13 @@ def test_values_order_mean_and_std():
     assert out[:, 0, 0].tolist() == [29, 9, 1.75]
 
 
+def test_the_crop_is_the_centre_of_the_stretched_image():
+    image = np.random.default_rng(0).integers(0, 256, (61, 90, 3)).astype(np.uint8)
+    stretched = np.asarray(Image.fromarray(image).resize((40, 40), Image.Resampling.BILINEAR))
+    out = Preprocess(Input(size=30, resize=40)).crop(image).permute(1, 2, 0).numpy()
+    assert np.abs(out.astype(int) - stretched[5:35, 5:35]).max() <= 1
+
+
 def test_mean_image(tmp_path):
     blob = np.random.default_rng(0).random((3, 12, 12), np.float32) * 255
     path = tmp_path / "mean.binaryproto"

@@ -165,11 +165,17 @@ class Preprocess:
 
     def crop(self, image: np.ndarray) -> torch.Tensor:
         """(h, w, 3) uint8 RGB -> (3, size, size) uint8 in `order`, before normalisation."""
-        if image.shape[:2] != (self.resize, self.resize):
-            # Pillow's bilinear filter widens with the scale, so shrinking does not alias
-            stretched = Image.fromarray(image).resize((self.resize,) * 2, Image.Resampling.BILINEAR)
+        height, width = image.shape[:2]
+        if height == width == self.resize:
+            image = image[self.offset :, self.offset :][: self.size, : self.size]
+        else:
+            # only what the crop keeps; Pillow's filter widens with the scale, so nothing aliases
+            ends = (self.offset, self.offset + self.size)
+            box = tuple(length * p / self.resize for p in ends for length in (width, height))
+            stretched = Image.fromarray(image).resize(
+                (self.size, self.size), Image.Resampling.BILINEAR, box
+            )
             image = np.asarray(stretched)
-        image = image[self.offset :, self.offset :][: self.size, : self.size]
         channels = image if self.order == "RGB" else image[..., ::-1]
         return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
 
