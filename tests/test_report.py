@@ -221,15 +221,15 @@ def test_table_3_1_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_number_blocks() -> None:
     blocks = number_blocks(
         {"n": 5, "words": {"x": "y"}, "low": {"a": 1, "b": None}, "high": {"a": None, "b": None}},
-        {"n": 6, "low": {"a": 2, "b": 3}, "top": {"a": 7, "b": 8}},
+        {"n": 6, "low": {"a": 2, "b": 3}, "top": {"b": 8, "c": 9}},
     )
     assert blocks == [
-        {"columns": ["n"], "lines": [{"name": "", "published": (5,), "run": (6,)}]},
+        {"columns": ["n"], "lines": [{"name": "", "published": [5], "run": [6]}]},
         {
-            "columns": ["a", "b"],
+            "columns": ["a", "b", "c"],
             "lines": [
-                {"name": "low", "published": (1, None), "run": (2, 3)},
-                {"name": "top", "published": (None, None), "run": (7, 8)},
+                {"name": "low", "published": [1, None, None], "run": [2, 3, None]},
+                {"name": "top", "published": [None, None, None], "run": [None, 8, 9]},
             ],
         },
     ]

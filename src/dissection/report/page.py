@@ -53,6 +53,7 @@ def write_report(config: Config, out: Path, metrics: Path, benchmarks: Path) -> 
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["cell"] = _cell
     html = environment.get_template("report.html").render(
         profile=config.profile,
         seed=config.seed,
@@ -79,34 +80,40 @@ def write_report(config: Config, out: Path, metrics: Path, benchmarks: Path) -> 
 def number_blocks(paper: Mapping[str, Any], run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     Published values and this run's as small tables: the last name of a dotted path is the column, the
-    rest is the line; lines with the same columns share a table. Values are None where there is none.
+    rest is the line; lines that share a column share a table. Values are None where there is none.
     """
-    groups: dict[str, dict[str, list[Any]]] = {}
-    for side, values in ((1, run), (0, paper)):
-        for line, column, value in _leaves(values):
-            if (
-                side == 1
-                or value is None
-                or isinstance(value, int | float)
-                or (column in groups.get(line, {}))
-            ):  # text and lists only where the run has them too
-                groups.setdefault(line, {}).setdefault(column, [None, None])[side] = value
-    blocks: dict[frozenset[str], dict[str, Any]] = {}
-    for line, cells in groups.items():
-        if all(value is None for pair in cells.values() for value in pair):
+    sides = {"published": _by_line(paper), "run": _by_line(run)}
+    blocks: list[dict[str, Any]] = []
+    for line in dict.fromkeys([*sides["run"], *sides["published"]]):
+        cells = {side: values.get(line, {}) for side, values in sides.items()}
+        columns = [  # text and lists only where the run has them too
+            c
+            for c in dict.fromkeys([*cells["published"], *cells["run"]])
+            if c in cells["run"] or isinstance(cells["published"][c], int | float | None)
+        ]
+        if all(of_side.get(c) is None for of_side in cells.values() for c in columns):
             continue
-        block = blocks.setdefault(frozenset(cells), {"columns": list(cells), "lines": []})
-        published_cells, run_cells = zip(*(cells[c] for c in block["columns"]), strict=True)
-        block["lines"].append({"name": line, "published": published_cells, "run": run_cells})
-    return list(blocks.values())
+        block = next((b for b in blocks if set(b["columns"]) & set(columns)), None)
+        if block is None:
+            blocks.append(block := {"columns": [], "lines": []})
+        block["columns"] += [c for c in columns if c not in block["columns"]]
+        block["lines"].append({"name": line, **cells})
+    for block in blocks:
+        for line in block["lines"]:
+            for side in sides:
+                line[side] = [line[side].get(c) for c in block["columns"]]
+    return blocks
 
 
-def _leaves(values: Mapping[str, Any], line: str = "") -> Iterator[tuple[str, str, Any]]:
+def _by_line(values: Mapping[str, Any], line: str = "") -> dict[str, dict[str, Any]]:
+    """Nested values by the dotted path above their last name."""
+    lines: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{line}.{name}" if line else name)
+            lines |= _by_line(value, f"{line}.{name}" if line else name)
         else:
-            yield line, name, value
+            lines.setdefault(line, {})[name] = value
+    return lines
 
 
 def _row(
@@ -133,15 +140,12 @@ def _row(
     claims = [_claim(claim, values[row.id], values) for claim in paper.get("claims", [])]
     jobs = list(_jobs(config, row, benchmarks))
     blocks = number_blocks(paper["values"], values[row.id])
-    for line in (line for block in blocks for line in block["lines"]):
-        for side in ("published", "run"):
-            line[side] = [_cell(value) for value in line[side]]
     datasets, networks = row.uses(config)
     svg = paths.figure(config.profile, row.id, "svg")
     return {
         **head,
         "missing": "",
-        "measures": paper.get("measures", row.caption),
+        "measures": (measures := paper.get("measures", row.caption))[:1].upper() + measures[1:],
         "datasets": datasets,
         "networks": networks,
         "caption": row.caption,
