@@ -30,7 +30,9 @@ if workflow.config_settings.config:
     sys.exit("error: --config: a profile is one file; copy it, change it, give it by --configfile")
 if len(workflow.configfiles) > 1:
     sys.exit("error: --configfile: a profile is one file; give one")
-CONFIGFILE = os.path.relpath(workflow.configfiles[0] if workflow.configfiles else "config/smoke.yaml")
+CONFIGFILE = os.path.relpath(
+    workflow.configfiles[0] if workflow.configfiles else "config/smoke.yaml"
+)
 try:
     CONFIG = load(CONFIGFILE)
     REGISTRY = load_registry(paths.REGISTRY)
@@ -50,6 +52,7 @@ os.environ["DISSECTION_RUN"] = str(os.getpid())  # a job ends with its run, howe
 
 MOST_THREADS = 16  # that a job makes use of; Snakemake gives it as many of them as there are cores
 ROWS = []  # the tables and figures to make; each chapter adds its own
+NEEDED = set()  # the assets behind them; likewise
 
 
 def settings(**sections) -> str:
@@ -94,10 +97,10 @@ def log_of(*parts) -> str:
 
 def module_sources(network: str) -> list[str]:
     """The file that builds a network: of this package with all it imports, or the user's own."""
-    module = CONFIG.networks[network].module.rpartition(":")[0]
-    if module.startswith("dissection."):
-        return sources(module)
-    return [module] if module.endswith(".py") else []
+    source = CONFIG.networks[network].module.rpartition(":")[0]
+    if source.startswith("dissection."):
+        return sources(source)
+    return [source] if source.endswith(".py") else []
 
 
 def check_layers() -> None:

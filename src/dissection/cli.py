@@ -104,11 +104,11 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     if recipe is None:
         raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
     _use_threads(threads)
-    sets = [
+    train_set, validation_set = (
         open_dataset(profile.datasets[name], _asset(profile, profile.datasets[name].asset))
         for name in (recipe.dataset, recipe.validation)
-    ]
-    train(profile, network, *sets, out, _device(profile))
+    )
+    train(profile, network, train_set, validation_set, out, _device(profile))
 
 
 @app.command()
@@ -181,6 +181,22 @@ def report(
     from dissection.report.page import write_report
 
     write_report(load(config), out, metrics, benchmarks)
+
+
+@app.command()
+def record() -> None:
+    """Run all of the smoke profile, and let DVC record what came of it."""
+    from dissection import recording
+
+    recording.record()
+
+
+@app.command()
+def restore() -> None:
+    """Fetch the recorded results of the smoke profile instead of making them."""
+    from dissection import recording
+
+    recording.restore()
 
 
 @settings.command()

@@ -27,6 +27,12 @@ rule fetch:
         log_of("fetch", "{asset}.log"),
     benchmark:
         log_of("fetch", "{asset}.tsv")
+    wildcard_constraints:
+        asset=any_of((REGISTRY.keys() | CONFIG.assets.keys()) - DRAWN.keys()),
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
     params:
         out=paths.DOWNLOADED / "{asset}",
         settings=lambda w: settings(
@@ -34,12 +40,6 @@ rule fetch:
             assets={w.asset: CONFIG.assets.get(w.asset)},
             downloads=CONFIG.downloads,
         ),
-    wildcard_constraints:
-        asset=any_of((REGISTRY.keys() | CONFIG.assets.keys()) - DRAWN.keys()),
-    threads: 1
-    resources:
-        gpu=0,
-        mem_mb=1000,
     shell:
         """
         dissection fetch \
@@ -47,7 +47,7 @@ rule fetch:
             --asset {wildcards.asset:q} \
             --out {params.out:q} \
             --record {output.record:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -62,14 +62,14 @@ rule scenes:
         log_of("scenes", "{asset}.log"),
     benchmark:
         log_of("scenes", "{asset}.tsv")
-    params:
-        settings=lambda w: settings(seed=CONFIG.seed, assets={w.asset: DRAWN[w.asset]}),
     wildcard_constraints:
         asset=any_of(DRAWN),
     threads: 4
     resources:
         gpu=0,
         mem_mb=2000,
+    params:
+        settings=lambda w: settings(seed=CONFIG.seed, assets={w.asset: DRAWN[w.asset]}),
     shell:
         """
         dissection scenes \
@@ -78,5 +78,11 @@ rule scenes:
             --threads {threads} \
             --out {output.folder:q} \
             --record {output.record:q} \
-            2> {log:q}
+            2>{log:q}
         """
+
+
+rule assets:
+    """Every asset that results are made from. What only training needs is left to training."""
+    input:
+        lambda w: [record(asset) for asset in NEEDED],

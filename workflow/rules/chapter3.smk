@@ -1,5 +1,6 @@
 """Chapter 3, network dissection: what single units of a network detect."""
 
+
 def units(dataset, network, name):
     return str(paths.units(PROFILE, dataset, network) / name)
 
@@ -26,11 +27,13 @@ DISSECTIONS = {
 CHAPTER3 = []
 if (row := CONFIG.rows.table_3_1) and obtainable(*needs(row.dataset).values()):
     CHAPTER3.append("table_3_1")
+    NEEDED |= set(needs(row.dataset).values())
 if (row := CONFIG.rows.fig_3_5) and all(
     (row.dataset, network) in DISSECTIONS for network in row.networks.values()
 ):
     CHAPTER3.append("fig_3_5")
 ROWS += CHAPTER3
+NEEDED |= {asset for names in DISSECTIONS for asset in needs(*names).values()}
 
 
 def dissection_settings(wildcards):
@@ -62,9 +65,6 @@ rule dissect:
         log_of("dissect", "{dataset}", "{network}.log"),
     benchmark:
         log_of("dissect", "{dataset}", "{network}.tsv")
-    params:
-        out=paths.units(PROFILE, "{dataset}", "{network}"),
-        settings=dissection_settings,
     wildcard_constraints:
         dataset=any_of(CONFIG.datasets),
         network=any_of(CONFIG.networks),
@@ -72,6 +72,9 @@ rule dissect:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+    params:
+        out=paths.units(PROFILE, "{dataset}", "{network}"),
+        settings=dissection_settings,
     shell:
         """
         dissection dissect \
@@ -80,7 +83,7 @@ rule dissect:
             --network {wildcards.network:q} \
             --threads {threads} \
             --out {params.out:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -96,9 +99,6 @@ rule page:
         log_of("page", "{dataset}", "{network}.log"),
     benchmark:
         log_of("page", "{dataset}", "{network}.tsv")
-    params:
-        units=paths.units(PROFILE, "{dataset}", "{network}"),
-        settings=dissection_settings,
     wildcard_constraints:
         dataset=any_of(CONFIG.datasets),
         network=any_of(CONFIG.networks),
@@ -106,6 +106,9 @@ rule page:
     resources:
         gpu=0,
         mem_mb=2000,
+    params:
+        units=paths.units(PROFILE, "{dataset}", "{network}"),
+        settings=dissection_settings,
     shell:
         """
         dissection page \
@@ -115,7 +118,7 @@ rule page:
             --units {params.units:q} \
             --threads {threads} \
             --out {output.pages:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -130,15 +133,15 @@ rule table_3_1:
         log_of("table_3_1.log"),
     benchmark:
         log_of("table_3_1.tsv")
+    threads: 4
+    resources:
+        gpu=0,
+        mem_mb=2000,
     params:
         settings=lambda w: settings(
             rows={"table_3_1": CONFIG.rows.table_3_1},
             datasets={d: CONFIG.datasets[d] for d in [CONFIG.rows.table_3_1.dataset]},
         ),
-    threads: 4
-    resources:
-        gpu=0,
-        mem_mb=2000,
     shell:
         """
         dissection table \
@@ -146,7 +149,7 @@ rule table_3_1:
             --row table_3_1 \
             --threads {threads} \
             --out {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -164,12 +167,12 @@ rule fig_3_5:
         log_of("fig_3_5.log"),
     benchmark:
         log_of("fig_3_5.tsv")
-    params:
-        settings=lambda w: settings(rows={"fig_3_5": CONFIG.rows.fig_3_5}),
     threads: 1
     resources:
         gpu=0,
         mem_mb=1000,
+    params:
+        settings=lambda w: settings(rows={"fig_3_5": CONFIG.rows.fig_3_5}),
     shell:
         """
         dissection table \
@@ -177,7 +180,7 @@ rule fig_3_5:
             --row fig_3_5 \
             --threads {threads} \
             --out {output.table:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 

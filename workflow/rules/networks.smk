@@ -30,6 +30,12 @@ rule train:
         log_of("train", "{network}.log"),
     benchmark:
         log_of("train", "{network}.tsv")
+    wildcard_constraints:
+        network=any_of(RECIPES),
+    threads: MOST_THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=4000,
     params:
         out=paths.trained(PROFILE, "{network}"),
         settings=lambda w: settings(
@@ -43,12 +49,6 @@ rule train:
                 for d in (RECIPES[w.network].dataset, RECIPES[w.network].validation)
             },
         ),
-    wildcard_constraints:
-        network=any_of(RECIPES),
-    threads: MOST_THREADS
-    resources:
-        gpu=GPU,
-        mem_mb=4000,
     shell:
         """
         dissection train \
@@ -56,7 +56,7 @@ rule train:
             --network {wildcards.network:q} \
             --threads {threads} \
             --out {params.out:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 

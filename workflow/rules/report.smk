@@ -27,7 +27,7 @@ rule figure:
             --png {output.png:q} \
             --svg {output.svg:q} \
             --notebook {output.notebook:q} \
-            2> {log:q}
+            2>{log:q}
         """
 
 
@@ -47,13 +47,13 @@ rule report:
         log_of("report.log"),
     benchmark:
         log_of("report.tsv")
-    params:
-        benchmarks=log_of(),
-        settings=settings(**CONFIG.model_dump(mode="json", exclude={"memory_gb", "downloads"})),
     threads: 1
     resources:
         gpu=0,
         mem_mb=1000,
+    params:
+        benchmarks=log_of(),
+        settings=settings(**CONFIG.model_dump(mode="json", exclude={"memory_gb", "downloads"})),
     shell:
         """
         dissection report \
@@ -61,5 +61,5 @@ rule report:
             --benchmarks {params.benchmarks:q} \
             --metrics {output.metrics:q} \
             --out {output.report:q} \
-            2> {log:q}
+            2>{log:q}
         """

@@ -1,0 +1,22 @@
+# Two words for a fresh machine; all else is `snakemake`, `dissection` and `pytest` in .venv.
+PYTHON ?= python3
+BIN = .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: smoke test environment
+
+smoke: environment
+	snakemake --cores all
+	@echo "The report: $(CURDIR)/results/smoke/report.html"
+
+test: environment
+	pytest
+
+environment: $(BIN)/.installed
+
+# the stamp is written last, so that an installation that was broken off is taken up again
+$(BIN)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
