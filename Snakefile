@@ -19,7 +19,7 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from dissection import paths
-from dissection.assets import load_registry
+from dissection.assets import in_downloads, load_registry
 from dissection.config import load
 from dissection.errors import DissectionError
 from dissection.sources import sources
@@ -57,7 +57,7 @@ NEEDED = set()  # the assets behind them; likewise
 
 def settings(**sections) -> str:
     """What decides a job's result beside its inputs, by the keys of the profile: a change reruns it."""
-    plain = lambda value: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    plain = lambda value: value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
     return json.dumps(sections, default=plain, sort_keys=True)
 
 

@@ -5,15 +5,15 @@ DRAWN = {name: asset.scenes for name, asset in CONFIG.assets.items() if asset.sc
 
 def own_copies(wildcards):
     """The user's files that the asset would be made from, so that a changed one is verified again."""
-    own = CONFIG.assets.get(wildcards.asset)
+    own, published = CONFIG.assets.get(wildcards.asset), REGISTRY.get(wildcards.asset)
     if own:
         found = [own.path]
-    elif CONFIG.downloads:
-        published = REGISTRY[wildcards.asset]
-        found = [CONFIG.downloads / f.file for f in (published, *published.parts) if f.file]
+    elif CONFIG.downloads and CONFIG.downloads.expanduser().is_dir():
+        parts = [CONFIG.downloads.expanduser() / part.file for part in published.parts]
+        found = [in_downloads(published, CONFIG.downloads) or Path(), *parts]
     else:
         found = []
-    return [str(path) for path in found if path.exists()]
+    return [str(path) for path in found if path.is_file()]
 
 
 rule fetch:

@@ -32,7 +32,7 @@ def fetch(entry: Entry, out: Path, downloads: Path | None, own: Path | None, rec
     Safe to kill and to repeat. Raises DissectionError naming the asset, the address or file, expected and found
     checksums, and how to supply it by hand.
     """
-    own = own or (_in_downloads(entry, downloads) if downloads else None)
+    own = own or (in_downloads(entry, downloads) if downloads else None)
     try:
         if own is not None:
             path = _own(entry, own.expanduser(), out)
@@ -183,7 +183,7 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
         return folder
 
 
-def _in_downloads(entry: Entry, downloads: Path) -> Path | None:
+def in_downloads(entry: Entry, downloads: Path) -> Path | None:
     """The asset among the user's downloads, if it is there."""
     if entry.parts:
         return None  # looked up one by one
