@@ -65,7 +65,7 @@ def _transfer(source: Download, url: str, partial: Path) -> bool:
         try:
             _attempt(source, url, partial)
             return resumed
-        except (Interrupted, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (Interrupted, requests.RequestException) as error:
             failed = 1 if _size(partial) > best else failed + 1
             best = max(best, _size(partial))
             if failed == TRIES:
@@ -123,19 +123,23 @@ def _attempt(source: Download, url: str, partial: Path) -> None:
             with replacing(_state(partial)) as beside:
                 beside.write_text(json.dumps({"url": url, "validator": validator}))
         bar = tqdm(desc=source.file, total=expected, initial=have, unit="B", unit_scale=True, disable=None)
+        broken = False
         with partial.open("ab") as file, bar:
             try:
-                for chunk in response.raw.stream(1 << 20, decode_content=False):
+                for chunk in response.raw.stream(1 << 16, decode_content=False):
                     file.write(chunk)
                     bar.update(len(chunk))
                     if expected and file.tell() > expected:
                         _discard(partial)
                         raise Failed(f"sends more than the expected {expected:,} bytes")
+            except urllib3.exceptions.HTTPError:
+                broken = True
             finally:
                 file.flush()
                 os.fsync(file.fileno())
-    if expected and _size(partial) < expected:
-        raise Interrupted(f"the connection ended after {_size(partial):,} of {expected:,} bytes")
+    if broken or (expected and _size(partial) < expected):
+        of = f"of {expected:,} " if expected else ""
+        raise Interrupted(f"the connection ended after {_size(partial):,} {of}bytes")
 
 
 def _size(path: Path) -> int:
@@ -148,6 +152,13 @@ def _state(partial: Path) -> Path:
 
 def _read_state(partial: Path) -> dict[str, str | None]:
     return json.loads(_state(partial).read_text()) if _state(partial).exists() else {}
+
+
+def clean(folder: Path) -> None:
+    """Remove what processes that were killed left in `folder`, but for downloads to be resumed."""
+    for path in [*folder.glob(".*.partial"), *folder.glob(".*.part.json")]:
+        if path.suffix == ".partial" or not path.with_suffix("").exists():
+            path.unlink()
 
 
 def _discard(partial: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 from tqdm import tqdm
 
-from dissection.assets.download import Failed, download
+from dissection.assets.download import Failed, clean, download
 from dissection.assets.registry import Download, Entry, Files
 from dissection.assets.unpack import sole_folder, unpack
 from dissection.errors import DissectionError
@@ -127,6 +127,10 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
     target, folder, receipt_path = out / name, out / stem, out / f".{name}.json"
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
+        clean(out)
+        fresh = out / f".{stem}.unpacking"
+        if fresh.exists():  # from a process that was killed
+            shutil.rmtree(fresh)
         receipt = json.loads(receipt_path.read_text()) if receipt_path.exists() else {}
 
         def verify(path: Path) -> str:
@@ -165,9 +169,6 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
                 target.symlink_to(given.resolve())
             _write(receipt_path, receipt)
             return target
-        fresh = out / f".{stem}.unpacking"
-        if fresh.exists():
-            shutil.rmtree(fresh)
         unpack(archive, fresh)
         inside = sole_folder(fresh)
         hashes = _hashes(inside)

@@ -50,7 +50,7 @@ class LSUN(Dataset):
             data = transaction.get(key)
             if data is None:
                 raise DissectionError(f"{folder}: key {key!r} is gone: the database was changed while it was read")
-            return decode_image(np.frombuffer(data, np.uint8), f"{folder}: key {key.decode('ascii', 'backslashreplace')}")
+            return decode_image(np.frombuffer(data, np.uint8), f"{folder}: key {self.key(index)}")
 
     def target(self, index: int) -> int | None:
         return self._locate(index)[0] if self.classes else None
