@@ -40,6 +40,9 @@ class Scenes(Section):
         default=0, ge=0, description="index of the first image: disjoint ranges give disjoint sets"
     )
     size: int = Field(default=64, ge=32, le=512, description="height and width in pixels")
+    split: Literal["train", "val"] = Field(
+        default="val", description="split named by the folders and lists (Broden splits by hash)"
+    )
 
 
 class Asset(Section):
