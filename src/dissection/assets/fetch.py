@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dissection.assets.download import Failed, clean, download
 from dissection.assets.registry import Download, Entry, Files
-from dissection.assets.unpack import sole_folder, unpack
+from dissection.assets.unpack import ArchiveError, sole_folder, unpack
 from dissection.errors import DissectionError
 from dissection.paths import replacing
 
@@ -127,61 +127,77 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
     target, folder, receipt_path = out / name, out / stem, out / f".{name}.json"
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
+        fresh, old = out / f".{stem}.unpacking", out / f".{stem}.old"
+        _remove(fresh, old)  # left by a process that was killed
         clean(out)
-        fresh = out / f".{stem}.unpacking"
-        if fresh.exists():  # from a process that was killed
-            shutil.rmtree(fresh)
         receipt = json.loads(receipt_path.read_text()) if receipt_path.exists() else {}
+        unpacks = source.unpack != "none" or (given is not None and not source.urls)
 
         def verify(path: Path) -> str:
             sha256 = _verify(path, source)
             if receipt.get("url") in source.urls and source.checksum and receipt["sha256"] != sha256:
                 raise Failed(f"{path.name}: expected sha256 {receipt['sha256']}, as at first download, found {sha256} "
                              f"(if the publisher has changed it, delete {receipt_path})")
+            if unpacks:
+                _remove(fresh)
+                try:
+                    unpack(path, fresh)
+                except ArchiveError as error:
+                    raise Failed(str(error)) from None
+                if source.files:
+                    _verify_files(path, source.files, _hashes(sole_folder(fresh)))
             return sha256
 
-        archive, address = given or target, str(given or "")
-        keep = given is not None
-        unpacks = source.unpack != "none" or (keep and not source.urls)
         if unpacks and folder.exists() and receipt and (given is None or _hash(given)["sha256"] == receipt["sha256"]):
             found = _digest(_hashes(folder))
             if found.sha256 != receipt["files"]:
                 raise DissectionError(f"{folder} was altered after it was unpacked from {receipt['url']}: expected "
                                       f"digest {receipt['files']}, found {found.sha256}; delete it to begin again")
-            if not keep:
-                target.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             return folder
         try:
-            if archive.exists():
-                sha256 = verify(archive)
-                address = address or receipt.get("url", source.urls[0])
-            else:
-                address, sha256 = download(source, target, verify)
-                if source.checksum == "none" and not receipt:
-                    log.warning("%s: the publisher gives no checksum; trusted on first download, with sha256 %s. "
-                                "Compare it with someone else's, then put it into config/assets.yaml", address, sha256)
-        except Failed as failure:
-            raise DissectionError(f"{failure}" + (f" ({source.urls[0]})" if source.urls else "")) from None
-        receipt = {"url": address, "sha256": sha256, "bytes": archive.stat().st_size}
-        if not unpacks:
             if given is not None:
-                target.unlink(missing_ok=True)
-                target.symlink_to(given.resolve())
+                receipt = {"url": str(given), "sha256": verify(given)}
+            elif target.exists():
+                receipt = {"url": source.urls[0], **receipt, "sha256": _again(target, source, verify)}
+            else:
+                first = not receipt
+                receipt = dict(zip(("url", "sha256"), download(source, target, verify), strict=True))
+                if source.checksum == "none" and first:
+                    log.warning("%s: the publisher gives no checksum; trusted on first download, with sha256 %s. "
+                                "Compare it with someone else's, then put it into config/assets.yaml",
+                                receipt["url"], receipt["sha256"])
+            if not unpacks:
+                if given is not None:
+                    target.unlink(missing_ok=True)
+                    target.symlink_to(given.resolve())
+                _write(receipt_path, receipt)
+                return target
+            inside = sole_folder(fresh)
+            receipt["files"] = _digest(_hashes(inside)).sha256
+            if folder.exists():
+                os.replace(folder, old)
             _write(receipt_path, receipt)
-            return target
-        unpack(archive, fresh)
-        inside = sole_folder(fresh)
-        hashes = _hashes(inside)
-        if source.files:
-            _verify_files(archive, source.files, hashes)
-        _write(receipt_path, receipt | {"files": _digest(hashes).sha256})
+            os.replace(inside, folder)
+            target.unlink(missing_ok=True)
+            return folder
+        finally:
+            _remove(fresh, old)
+
+
+def _again(target: Path, source: Download, verify: Callable[[Path], str]) -> str:
+    """Verify what an earlier run has left in place."""
+    try:
+        return verify(target)
+    except Failed as failure:
+        raise DissectionError(f"{failure}: altered after it came from {source.urls[0]}; delete {target} to download it "
+                              "again") from None
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(inside, folder)
-        shutil.rmtree(fresh, ignore_errors=True)  # what wrapped it
-        if not keep:
-            target.unlink()
-        return folder
 
 
 def in_downloads(entry: Entry, downloads: Path) -> Path | None:
@@ -223,10 +239,10 @@ def _verify(path: Path, source: Download) -> str:
 def _verify_files(where: Path, expected: Files, hashes: Iterable[tuple[str, str, int]]) -> None:
     found = _digest(item for item in hashes if any(fnmatch.fnmatchcase(item[0], glob) for glob in expected.include))
     if (found.files, found.bytes) != (expected.count, expected.bytes):
-        raise DissectionError(f"{where}: expected {expected.count:,} files ({', '.join(expected.include)}) of "
+        raise Failed(f"{where}: expected {expected.count:,} files ({', '.join(expected.include)}) of "
                               f"{expected.bytes:,} bytes together, found {found.files:,} of {found.bytes:,}")
     if found.sha256 != expected.sha256:
-        raise DissectionError(f"{where}: expected digest {expected.sha256} of its files "
+        raise Failed(f"{where}: expected digest {expected.sha256} of its files "
                               f"({', '.join(expected.include)}), found {found.sha256}")
 
 

@@ -15,11 +15,15 @@ from tqdm import tqdm
 from dissection.errors import DissectionError
 
 
+class ArchiveError(DissectionError):
+    """The archive itself is at fault: damaged, or refused."""
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or (compressed) tar into the new `folder`.
 
-    Only plain files and folders are written, with the permissions of new files. Raises DissectionError, naming
-    archive and member, for an absolute path, `..`, a link, a device, a damaged archive or a full disk.
+    Only plain files and folders are written, with the permissions of new files. Raises ArchiveError, naming archive
+    and member, for an absolute path, `..`, a link, a device or a damaged archive; DissectionError for a full disk.
     """
     folder.mkdir(parents=True)
     try:
@@ -32,7 +36,7 @@ def unpack(archive: Path, folder: Path) -> None:
             with path.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DissectionError(f"{archive}: damaged archive: {error}") from None
+        raise ArchiveError(f"{archive}: damaged archive: {error}") from None
     except OSError as error:
         raise DissectionError(f"{archive}: cannot unpack to {folder}: {error}") from None
 
@@ -53,7 +57,7 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             for info in packed.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise DissectionError(f"{archive}: refused: `{info.filename}` is a link or a device")
+                    raise ArchiveError(f"{archive}: refused: `{info.filename}` is a link or a device")
                 if info.is_dir():
                     yield info.filename, None
                 else:
@@ -63,14 +67,14 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
         with tarfile.open(archive, "r|*") as stream:  # one pass: a compressed tar is decompressed only once
             for member in stream:
                 if not (member.isreg() or member.isdir()):
-                    raise DissectionError(f"{archive}: refused: `{member.name}` is a link or a device")
+                    raise ArchiveError(f"{archive}: refused: `{member.name}` is a link or a device")
                 yield member.name, None if member.isdir() else stream.extractfile(member)
 
 
 def _inside(archive: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
     if not parts and name not in ("", ".", "./"):
-        raise DissectionError(f"{archive}: refused: a member has the name `{name}`")
+        raise ArchiveError(f"{archive}: refused: a member has the name `{name}`")
     if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or os.path.splitdrive(name)[0]:
-        raise DissectionError(f"{archive}: refused: `{name}` leads out of the folder")
+        raise ArchiveError(f"{archive}: refused: `{name}` leads out of the folder")
     return Path(*parts)
