@@ -1,7 +1,6 @@
 """LSUN: encoded photographs in LMDB databases, one for each category and split."""
 
 import os
-from functools import cache
 from pathlib import Path
 
 import lmdb
@@ -46,7 +45,7 @@ class LSUN(Dataset):
     def image(self, index: int) -> np.ndarray:
         database, key = self._locate(index)
         folder = self._folders[database]
-        with _environment(folder, os.getpid()).begin(buffers=True) as transaction:
+        with _environment(folder).begin(buffers=True) as transaction:
             data = transaction.get(key)
             if data is None:
                 raise DissectionError(f"{folder}: key {key!r} is gone: the database was changed while it was read")
@@ -65,7 +64,7 @@ class LSUN(Dataset):
 
 def _keys(folder: Path, limit: int | None) -> np.ndarray:
     keys: list[bytes] = []
-    with _environment(folder, os.getpid()).begin() as transaction:
+    with _environment(folder).begin() as transaction:
         for key in transaction.cursor().iternext(values=False):
             if limit is not None and len(keys) >= limit:
                 break
@@ -73,10 +72,22 @@ def _keys(folder: Path, limit: int | None) -> np.ndarray:
     return np.array(keys, dtype=bytes) if keys else np.empty(0, "S1")
 
 
-@cache
-def _environment(folder: Path, process: int) -> lmdb.Environment:
-    """One open database a process: LMDB allows no second one, and none that was opened before a fork."""
-    try:
-        return lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False)
-    except lmdb.Error as error:
-        raise DissectionError(f"{folder}: not an LMDB database: {error}") from None
+_OPEN: dict[Path, lmdb.Environment] = {}  # LMDB allows a process to open a database once, and not to inherit it
+
+
+def _environment(folder: Path) -> lmdb.Environment:
+    """The database, opened at its first use in this process."""
+    if folder not in _OPEN:
+        try:
+            _OPEN[folder] = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False)
+        except lmdb.Error as error:
+            raise DissectionError(f"{folder}: not an LMDB database: {error}") from None
+    return _OPEN[folder]
+
+
+def _forget() -> None:
+    while _OPEN:
+        _OPEN.popitem()[1].close()
+
+
+os.register_at_fork(after_in_child=_forget)
