@@ -195,6 +195,12 @@ def test_size_is_checked_before_the_download(server: Server, tmp_path: Path) -> 
         get(tmp_path, entry(server.url("nolength/file.bin"), bytes=10**15))
 
 
+def test_an_error_of_the_disk_is_one_line(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "assets").write_text("a file in the way")
+    with pytest.raises(DissectionError, match=r"asset `thing`: \[Errno \d+\].*assets"):
+        get(tmp_path, entry(server.url("plain/file.bin")))
+
+
 def test_pieces_that_do_not_fit_are_fetched_anew(server: Server, tmp_path: Path) -> None:
     what, out = entry(server.url("plain/file.bin")), tmp_path / "assets/thing"
     out.mkdir(parents=True)

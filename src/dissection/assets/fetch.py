@@ -43,7 +43,7 @@ def fetch(entry: Entry, out: Path, downloads: Path | None, own: Path | None, rec
         else:
             raise DissectionError("not in the registry of assets, and no path is given")
         write_record(record, entry.id, path)
-    except (DissectionError, Failed) as error:
+    except (DissectionError, Failed, OSError) as error:
         if own is not None:
             remedy = f"{own} is your own copy: replace it, or remove it to download anew"
         else:
