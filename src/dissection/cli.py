@@ -147,6 +147,25 @@ def dissect(
 
 
 @app.command()
+def page(
+    config: Profile,
+    dataset: DatasetName,
+    network: NetworkName,
+    units: Annotated[Path, typer.Option(help="folder of the dissection")],
+    out: Out,
+    threads: Threads = 1,
+) -> None:
+    """Write the pages of a dissection's units."""
+    from dissection.dissect.page import write_pages
+
+    profile = load(config)
+    entry = _dissection(profile, dataset, network)
+    write_pages(
+        profile, entry, _asset(profile, profile.datasets[dataset].asset), units, out, threads
+    )
+
+
+@app.command()
 def table(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Make the CSV of a table or figure."""
     from dissection.report.rows import ROWS, write_table

@@ -29,7 +29,7 @@ def sources(*modules: str) -> list[str]:
 def _imports(module: str) -> set[str]:
     """Modules of this package that a module imports, with the packages they lie in."""
     names = set()
-    for node in ast.walk(ast.parse(_file(module).read_text())):
+    for node in ast.walk(ast.parse(_file(module).read_text(), _file(module))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

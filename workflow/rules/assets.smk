@@ -34,7 +34,7 @@ rule fetch:
         gpu=0,
         mem_mb=1000,
     params:
-        out=paths.DOWNLOADED / "{asset}",
+        out=str(paths.DOWNLOADED / "{asset}"),
         settings=lambda w: settings(
             registry=REGISTRY.get(w.asset),
             assets={w.asset: CONFIG.assets.get(w.asset)},

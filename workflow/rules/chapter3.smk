@@ -73,7 +73,7 @@ rule dissect:
         gpu=GPU,
         mem_mb=MEM_MB,
     params:
-        out=paths.units(PROFILE, "{dataset}", "{network}"),
+        out=str(paths.units(PROFILE, "{dataset}", "{network}")),
         settings=dissection_settings,
     shell:
         """
@@ -92,6 +92,7 @@ rule page:
     input:
         unpack(dissected),
         rules.dissect.output,
+        looks=[*sorted(Path("src/dissection/dissect").glob("*.html")), "src/dissection/style.css"],
         sources=sources("dissection.dissect.page"),
     output:
         pages=directory(units("{dataset}", "{network}", "pages")),
@@ -107,7 +108,7 @@ rule page:
         gpu=0,
         mem_mb=2000,
     params:
-        units=paths.units(PROFILE, "{dataset}", "{network}"),
+        units=str(paths.units(PROFILE, "{dataset}", "{network}")),
         settings=dissection_settings,
     shell:
         """

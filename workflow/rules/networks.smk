@@ -37,7 +37,7 @@ rule train:
         gpu=GPU,
         mem_mb=4000,
     params:
-        out=paths.trained(PROFILE, "{network}"),
+        out=str(paths.trained(PROFILE, "{network}")),
         settings=lambda w: settings(
             seed=CONFIG.seed,
             device=CONFIG.device,

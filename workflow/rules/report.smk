@@ -38,7 +38,7 @@ rule report:
         figures=expand(figure("{row}", "svg"), row=ROWS),
         summaries=[str(paths.units(PROFILE, *names) / "summary.json") for names in DISSECTIONS],
         published=sorted(map(str, Path("src/dissection/published").rglob("*.[cy]*"))),
-        looks=["src/dissection/report/report.html"],
+        looks=["src/dissection/report/report.html", "src/dissection/style.css"],
         sources=sources("dissection.report.page"),
     output:
         report=str(paths.report(PROFILE)),
