@@ -49,7 +49,8 @@ class Places(Dataset):
                     raise DissectionError(f"{listing}: `{file}` is in none of the class folders of {self.root}")
             self._targets = [number[file.partition("/")[0]] for file in self._files]
         if not self._files:
-            raise DissectionError(f"{self.root}: no images: expected <class>/<file>.jpg")
+            hint = "" if split else f"; or choose a split: one of {', '.join(self.classes)}"
+            raise DissectionError(f"{self.root}: no images: expected <class>/<file>.jpg{hint}")
         self._files, self._targets = self._files[:images], self._targets[:images]
 
     def __len__(self) -> int:
