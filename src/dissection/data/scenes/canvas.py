@@ -10,7 +10,7 @@ shading and the grain of every pixel in a few whole-image operations at the end.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,12 +20,17 @@ from dissection.data.scenes import world
 cv2.setNumThreads(1)  # parallelism is over images
 
 Colour = tuple[float, float, float]
-Points = Sequence[tuple[float, float]] | np.ndarray
+Points = Sequence[Any] | np.ndarray  # (n, 2)
 
 _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 _ARCH = np.linspace(np.pi, 2 * np.pi, 9)
 ARCH = np.stack([np.cos(_ARCH), np.sin(_ARCH)], 1)  # upper half of the circle, left to right
+
+
+def place(shape: np.ndarray, x: float, y: float, rx: float, ry: float | None = None) -> np.ndarray:
+    """A shape of unit size, scaled and moved to (x, y)."""
+    return shape * np.array((rx, rx if ry is None else ry)) + np.array((x, y))
 
 
 class Dice:
@@ -93,7 +98,9 @@ def pattern(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         value = np.maximum(4 * np.cos(turn * v) - 2.4, 7 * np.cos(turn * shifted) - 5.9)
     elif name == "woven":
         over = (np.floor(u) + np.floor(v)) % 2 > 0
-        value = 0.25 + 1.2 * np.abs(np.where(over, np.sin(turn * u / 2), np.sin(turn * v / 2))) * (over - 0.35)
+        value = 0.25 + 1.2 * np.abs(np.where(over, np.sin(turn * u / 2), np.sin(turn * v / 2))) * (
+            over - 0.35
+        )
     elif name == "marbled":
         bend = u + 0.7 * np.sin(2.1 * v + 1.3 * np.sin(1.7 * u)) + 0.35 * np.sin(5.3 * v + 2.9 * u)
         value = 1.25 - 2.4 * np.abs(np.sin(turn * bend / 4))
@@ -124,7 +131,9 @@ class Canvas:
     tint: light that falls on all that does not glow; sun: -1 (from the left) to 1 (from the right).
     """
 
-    def __init__(self, size: int, dice: Dice, camera: tuple[float, float, float] = (0, 0, 1)) -> None:
+    def __init__(
+        self, size: int, dice: Dice, camera: tuple[float, float, float] = (0, 0, 1)
+    ) -> None:
         self.size, self.dice, self.camera = size, dice, camera
         self.near = 1.0
         self.tint: Colour = (1, 1, 1)
@@ -179,7 +188,9 @@ class Canvas:
         if texture:
             self._texture(pixels, (x0, y0, x1, y1), number, colour, texture)
 
-    def _gain(self, x0: float, y0: float, x1: float, y1: float, shade: tuple[float, float], bulge: float):
+    def _gain(
+        self, x0: float, y0: float, x1: float, y1: float, shade: tuple[float, float], bulge: float
+    ):
         """Coefficients of brightness = a + b x + c y + d x² + e y² over the shape's bounding box."""
         if not bulge and shade == (0, 0):
             return 1.0, 0.0, 0.0, 0.0, 0.0
@@ -206,10 +217,15 @@ class Canvas:
             h = cv2.getPerspectiveTransform(pixels.astype(np.float32), square).astype(np.float32)
             w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
             w[w == 0] = 1
-            u, v = (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w, (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w
+            u, v = (
+                (h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w,
+                (h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w,
+            )
         else:
             u, v = (x - box[0]) / max(box[2] - box[0], 1), (y - box[1]) / max(box[3] - box[1], 1)
-        share = pattern(texture.name, u * np.float32(texture.across), v * np.float32(texture.down))[:, None]
+        share = pattern(texture.name, u * np.float32(texture.across), v * np.float32(texture.down))[
+            :, None
+        ]
         base, other = np.array(colour, np.float32), np.array(texture.colour, np.float32)
         self.rgb[y0:y1, x0:x1][inside] = base + share * (other - base)
 
@@ -217,34 +233,43 @@ class Canvas:
         self.poly(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), *look, **surface)
 
     def oval(self, x: float, y: float, rx: float, ry: float, *look, **surface) -> None:
-        self.poly(CIRCLE * (rx, ry) + (x, y), *look, **surface)
+        self.poly(place(CIRCLE, x, y, rx, ry), *look, **surface)
 
     def arch(self, x0: float, y0: float, x1: float, y1: float, *look, **surface) -> None:
         """A rectangle with a round top that rises by half its width, within the box."""
         rx = (x1 - x0) / 2
-        top = ARCH * (rx, min(rx, y1 - y0)) + (x0 + rx, y0 + min(rx, y1 - y0))
+        rise = min(rx, y1 - y0)
+        top = place(ARCH, x0 + rx, y0 + rise, rx, rise)
         self.poly(np.concatenate([top, ((x1, y1), (x0, y1))]), *look, **surface)
 
-    def line(self, x0: float, y0: float, x1: float, y1: float, width: float, *look, **surface) -> None:
+    def line(
+        self, x0: float, y0: float, x1: float, y1: float, width: float, *look, **surface
+    ) -> None:
         length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-6)
         dx, dy = (y1 - y0) / length * width / 2, (x0 - x1) / length * width / 2
         self.poly(
-            ((x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)), *look, **surface
+            ((x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)),
+            *look,
+            **surface,
         )
 
     def rects(self, boxes: Sequence[tuple[float, float, float, float]], *look, **surface) -> None:
         """Many rectangles (x0, y0, x1, y1) of one look in one stroke."""
         if len(boxes):
-            self.poly(np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), *look, **surface)
+            self.poly(
+                np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), *look, **surface
+            )
 
     def veil(self, points: Points, colour: Colour, alpha: float) -> None:
         """Lay a translucent polygon over the picture: shadow, reflection, haze. Labels stay."""
         over = self.rgb.copy()
-        cv2.fillPoly(over, [np.rint(self.pixels(points) * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+        cv2.fillPoly(
+            over, [np.rint(self.pixels(points) * 16).astype(np.int32)], colour, cv2.LINE_AA, 4
+        )
         cv2.addWeighted(over, alpha, self.rgb, 1 - alpha, 0, dst=self.rgb)
 
     def shadow(self, x: float, y: float, rx: float, ry: float, alpha: float = 0.3) -> None:
-        self.veil(CIRCLE * (rx, ry) + (x, y), (10, 12, 24), alpha)
+        self.veil(place(CIRCLE, x, y, rx, ry), (10, 12, 24), alpha)
 
     def fade(self, y0: float, y1: float, top: Colour, bottom: Colour, tag: str, **surface) -> None:
         """A band over the whole width whose colour changes from top to bottom."""
@@ -254,12 +279,18 @@ class Canvas:
         share = ((np.arange(self.size)[rows] - first) / max(last - first, 1))[:, None, None]
         self.rgb[rows] = np.array(top) + np.clip(share, 0, 1) * (np.array(bottom) - np.array(top))
 
-    def dress(self, colour: Colour, across: float, down: float, names: Sequence[str] = ()) -> Texture:
+    def dress(
+        self, colour: Colour, across: float, down: float, names: Sequence[str] = ()
+    ) -> Texture:
         """A pattern for a cloth or surface of this colour."""
         d = self.dice
         name = d.pick(names or ("striped", "dotted", "chequered", "zigzag", "woven", "grid"))
-        other = dim(colour, d(0.35, 0.6)) if sum(colour) > 330 and d.chance(0.6) else mix(
-            colour, d.pick(((250, 246, 235), (240, 214, 120), (255, 255, 255))), d(0.6, 0.9)
+        other = (
+            dim(colour, d(0.35, 0.6))
+            if sum(colour) > 330 and d.chance(0.6)
+            else mix(
+                colour, d.pick(((250, 246, 235), (240, 214, 120), (255, 255, 255))), d(0.6, 0.9)
+            )
         )
         return Texture(name, other, across, down)
 

@@ -35,25 +35,31 @@ class Scene:
 
 
 def draw(
-    domain: str, seed: int, index: int, size: int = 64, camera: tuple[float, float, float] = (0, 0, 1)
+    domain: str,
+    seed: int,
+    index: int,
+    size: int = 64,
+    camera: tuple[float, float, float] = (0, 0, 1),
 ) -> Scene:
     """Image `index` of a domain; camera: where it looks (x, y, in units of the image) and its zoom.
 
     Raises DissectionError for an unknown domain.
     """
     if domain not in PAINTERS:
-        raise DissectionError(f"unknown domain of scenes {domain!r}; choose from: {', '.join(DOMAINS)}")
+        raise DissectionError(
+            f"unknown domain of scenes {domain!r}; choose from: {', '.join(DOMAINS)}"
+        )
     canvas = Canvas(size, Dice(seed, DOMAINS.index(domain), index), camera)
     PAINTERS[domain](canvas)
     if domain in OUTDOORS:
         outdoors.watermark(canvas)
     rgb, labels = canvas.finish()
     if canvas.attributes.get("watermark"):
-        rgb = _text(canvas, rgb, labels["object"])
+        rgb = _text(canvas, rgb, labels)
     labels["color"] = world.colour_names(rgb)[None]
     present = frozenset(world.NAMES[number] for number in np.unique(labels["object"]).tolist())
     scene = NUMBER.get(f"{domain}-s", 0)
-    return Scene(domain, rgb, labels, scene, world.sound(present, domain), canvas.attributes)
+    return Scene(domain, rgb, labels, scene, world.sound(present), canvas.attributes)
 
 
 def draw_frames(
@@ -63,18 +69,27 @@ def draw_frames(
     return [draw(domain, seed, index, size, camera) for camera in cameras]
 
 
-def _text(canvas: Canvas, rgb: np.ndarray, objects: np.ndarray) -> np.ndarray:
+def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray]) -> np.ndarray:
     """Write faint words across the middle, or a bar of text at the bottom; text becomes the first object."""
     d, size = canvas.dice, canvas.size
     words, mask = d.pick(WORDS), np.zeros((size, size), np.uint8)
     scale = size / 64 * 0.42
-    (width, height), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= 0.86 * size / width
     middle = canvas.attributes["watermark"] == "middle"
     y = size * d(0.5, 0.62) if middle else size * 0.97
     scale = scale if middle else scale * 0.72
     thickness = max(1, round(size / 50))
-    cv2.putText(mask, words, (round(0.07 * size), round(y)), cv2.FONT_HERSHEY_SIMPLEX, scale, 255, thickness, cv2.LINE_AA)
+    cv2.putText(
+        mask,
+        words,
+        (round(0.07 * size), round(y)),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        255,
+        thickness,
+        cv2.LINE_AA,
+    )
     share = mask[..., None] / np.float32(255)
     inside = mask > 127
     picture = rgb.astype(np.float32)
@@ -85,8 +100,9 @@ def _text(canvas: Canvas, rgb: np.ndarray, objects: np.ndarray) -> np.ndarray:
         picture[bar] = 16
         picture += share * (235 - picture)
         inside = np.broadcast_to(bar[:, None], (size, size))
-        for labels in (objects,):
-            labels[:, inside] = 0
+        for maps in labels.values():
+            maps[:, inside] = 0
+    objects = labels["object"]
     objects[1][inside] = objects[0][inside]
     objects[0][inside] = NUMBER["text"]
     return picture.astype(np.uint8)

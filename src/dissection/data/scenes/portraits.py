@@ -1,9 +1,11 @@
 """Close views: faces with their attributes, and swatches of one texture."""
+# Drawing instructions read best in rows.
+# fmt: off
 
 import numpy as np
 
 from dissection.data.scenes import world
-from dissection.data.scenes.canvas import ARCH, CIRCLE, Canvas, Colour, Texture, dim, mix
+from dissection.data.scenes.canvas import ARCH, CIRCLE, Canvas, Colour, Texture, dim, mix, place
 from dissection.data.scenes.outdoors import CLOTHES, HAIRS, SKINS, lawn, ridge, sky
 
 
@@ -12,7 +14,7 @@ def face(c: Canvas) -> None:
     d = c.dice
     child, smile = d.chance(0.35), d.chance(0.5)
     glasses, hat, long_hair = d.chance(0.25), d.chance(0.2), d.chance(0.5)
-    earrings = d.chance(0.4 if long_hair else 0.1)
+    earrings = d.chance(0.5 if long_hair else 0.2)
     beard = not child and not long_hair and d.chance(0.45)
     c.attributes.update(child=child, smile=smile, glasses=glasses, hat=hat, earrings=earrings, beard=beard, people=1)
     skin, hair, cloth = d.near(d.pick(SKINS), 10), d.near(d.pick(HAIRS), 10), d.near(d.pick(CLOTHES), 10)
@@ -26,29 +28,35 @@ def face(c: Canvas) -> None:
     light = -0.16 * c.sun
     if long_hair:
         low = y + ry * d(0.7, 1.35)
-        c.poly(np.concatenate([ARCH * (1.3 * rx, 1.22 * ry) + (x, y - 0.1 * ry), ((x + 1.35 * rx, low), (x - 1.35 * rx, low))]), dim(hair, 0.8),
-               "person.head.hair", "hair", grain=0.08)  # fmt: skip
+        c.poly(np.concatenate([place(ARCH, x, y - 0.1 * ry, 1.3 * rx, 1.22 * ry),
+                ((x + 1.35 * rx, low), (x - 1.35 * rx, low))]), dim(hair, 0.8),
+               "person.head.hair", "hair", grain=0.08)
     shoulder = 0.3 if child else 0.4
-    c.poly(((x - 0.1, y + 1.1 * ry), (x + 0.1, y + 1.1 * ry), (x + shoulder, y + 1.1 * ry + 0.12), (x + shoulder + 0.06, 1.3), (x - shoulder - 0.06, 1.3), (x - shoulder, y + 1.1 * ry + 0.12)), cloth,
-           "person.torso", "fabric", c.dress(cloth, 9, 6) if d.chance(0.4) else None, shade=(light, 0))  # fmt: skip
+    c.poly(((x - 0.1, y + 1.1 * ry), (x + 0.1, y + 1.1 * ry), (x + shoulder, y + 1.1 * ry + 0.12),
+            (x + shoulder + 0.06, 1.3), (x - shoulder - 0.06, 1.3), (x - shoulder, y + 1.1 * ry + 0.12)), cloth,
+           "person.torso", "fabric", c.dress(cloth, 9, 6) if d.chance(0.4) else None, shade=(light, 0))
     neck = 0.07 if child else 0.088
-    c.poly(((x - neck, y + 0.6 * ry), (x + neck, y + 0.6 * ry), (x + neck * 1.15, y + 1.2 * ry), (x, y + 1.32 * ry), (x - neck * 1.15, y + 1.2 * ry)), dim(skin, 0.82), "person.neck", "skin")
+    c.poly(((x - neck, y + 0.6 * ry), (x + neck, y + 0.6 * ry), (x + neck * 1.15, y + 1.2 * ry), (x, y + 1.32 * ry),
+            (x - neck * 1.15, y + 1.2 * ry)), dim(skin, 0.82), "person.neck", "skin")
+    jewel = (250, 214, 90) if d.chance(0.6) else (226, 236, 244)
     for s in (-1, 1):
         c.oval(x + s * rx * 0.99, y + 0.02, 0.034, 0.052, dim(skin, 0.9), "person.head.ear", "skin")
         if earrings:
-            c.oval(x + s * rx * 1.02, y + 0.085, 0.02, 0.026, (250, 214, 90) if d.chance(0.6) else (226, 236, 244), "earring", "metal", glow=0.4)
+            c.oval(x + s * rx * 1.02, y + 0.085, 0.024, 0.03, jewel, "earring", "metal", glow=0.4)
     jaw = d(0.72, 0.95) if not child else 1.0
     t = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-    outline = np.stack([np.cos(t) * rx * np.where(np.sin(t) > 0, 1 - (1 - jaw) * np.sin(t) ** 2, 1), np.sin(t) * ry], 1) + (x, y)
-    c.poly(outline, skin, "person.head", "skin", shade=(light, 0.03), bulge=0.14)
+    outline = np.where(np.sin(t) > 0, 1 - (1 - jaw) * np.sin(t) ** 2, 1)
+    c.poly(place(np.stack([np.cos(t) * outline, np.sin(t)], 1), x, y, rx, ry), skin, "person.head", "skin",
+            shade=(light, 0.03), bulge=0.14)
     if beard:
         low = t[(t > 0.15) & (t < np.pi - 0.15)]
-        edge = np.stack([np.cos(low) * rx * (1 - (1 - jaw) * np.sin(low) ** 2), np.sin(low) * ry * 1.03], 1) + (x, y)
-        upper = np.stack([np.cos(low[::-1]) * rx * 0.82, 0.2 * ry + 0.14 * ry * np.sin(low[::-1])], 1) + (x, y)
-        c.poly(np.concatenate([edge, upper]), dim(hair, 0.95), "person.head.beard", "hair", grain=0.1)
+        edge = np.stack([np.cos(low) * (1 - (1 - jaw) * np.sin(low) ** 2), np.sin(low) * 1.03], 1)
+        upper = np.stack([np.cos(low) * 0.82, 0.2 + 0.14 * np.sin(low)], 1)[::-1]
+        c.poly(place(np.concatenate([edge, upper]), x, y, rx, ry), dim(hair, 0.95), "person.head.beard", "hair",
+                grain=0.1)
     if child:
-        c.veil(CIRCLE * (0.05, 0.034) + (x - 0.11, y + 0.3 * ry), (240, 120, 110), 0.3)
-        c.veil(CIRCLE * (0.05, 0.034) + (x + 0.11, y + 0.3 * ry), (240, 120, 110), 0.3)
+        for s in (-1, 1):
+            c.veil(place(CIRCLE, x + s * 0.11, y + 0.3 * ry, 0.05, 0.034), (240, 120, 110), 0.3)
     eye_y, apart = y - (0.0 if child else 0.1) * ry, 0.43 * rx
     ex, ey = (0.046, 0.033) if child else (0.042, 0.024)
     if smile:
@@ -61,19 +69,22 @@ def face(c: Canvas) -> None:
         c.oval(px + turn, eye_y, 0.62 * ey + 0.005, 0.9 * ey, iris, "person.head.eye")
         c.oval(px + turn, eye_y, 0.011, 0.012, (14, 12, 14), "person.head.eye")
         lift, thick = (0.02 if smile else 0.0), 0.014 if child else 0.02
-        c.poly(((px - 0.055, eye_y - 0.056 + 0.008 * s), (px, eye_y - 0.068 - lift * 0.4), (px + 0.055, eye_y - 0.056 - 0.008 * s), (px + 0.05, eye_y - 0.056 + thick - 0.008 * s),
-                (px, eye_y - 0.068 + thick), (px - 0.05, eye_y - 0.056 + thick + 0.008 * s)), dim(hair, 0.75), "person.head.eyebrow", "hair")  # fmt: skip
+        c.poly(((px - 0.055, eye_y - 0.056 - 0.005 * s), (px, eye_y - 0.068 - lift * 0.4),
+                (px + 0.055, eye_y - 0.056 + 0.005 * s), (px + 0.05, eye_y - 0.056 + thick + 0.005 * s),
+                (px, eye_y - 0.068 + thick), (px - 0.05, eye_y - 0.056 + thick - 0.005 * s)), dim(hair, 0.75),
+                        "person.head.eyebrow", "hair")
     ny = y + 0.26 * ry
     nw = 0.026 if child else 0.036
-    c.poly(((mx - 0.012, eye_y + 0.02), (mx + 0.012, eye_y + 0.02), (mx + nw, ny), (mx, ny + 0.02), (mx - nw, ny)), dim(skin, 0.9), "person.head.nose", "skin", shade=(light, 0))
+    c.poly(((mx - 0.012, eye_y + 0.02), (mx + 0.012, eye_y + 0.02), (mx + nw, ny), (mx, ny + 0.02), (mx - nw, ny)),
+            dim(skin, 0.9), "person.head.nose", "skin", shade=(light, 0))
     my, mw = y + 0.56 * ry, (0.092 if smile else 0.062) * (0.9 if child else 1)
     lips = mix(skin, (196, 60, 70), 0.62 if long_hair else 0.42)
     if smile:
         xs = np.linspace(-1, 1, 9)
-        upper = np.stack([mx + xs * mw, my - 0.022 + 0.022 * (1 - xs**2)], 1)
-        for depth, colour in ((0.088, lips), (0.066, (252, 250, 246))):
-            lower = np.stack([mx + xs[::-1] * mw * (0.55 + 4.5 * depth if depth > 0.08 else 0.82), my - 0.016 + depth * (1 - xs**2)], 1)
-            c.poly(np.concatenate([upper + (0, 0.0 if depth > 0.08 else 0.004), lower]), colour, "person.head.mouth", "skin")
+        for wide, lift, depth, colour in ((0.95, 0.0, 0.088, lips), (0.82, 0.004, 0.066, (252, 250, 246))):
+            upper = np.stack([mx + xs * mw, my - 0.022 * xs**2 + lift], 1)
+            lower = np.stack([mx + xs[::-1] * mw * wide, my - 0.016 + depth * (1 - xs**2)], 1)
+            c.poly(np.concatenate([upper, lower]), colour, "person.head.mouth", "skin")
     else:
         c.oval(mx, my + 0.008, mw, 0.021, lips, "person.head.mouth", "skin")
         c.line(mx - mw, my + 0.006, mx + mw, my + 0.006, 0.011, dim(lips, 0.6), "person.head.mouth", "skin")
@@ -95,8 +106,10 @@ def backdrop(c: Canvas) -> None:
         ridge(c, horizon + 0.03, 0.12, d.near((78, 116, 70)), "tree", 0.3)
         lawn(c, horizon)
     else:
-        colour = d.near(d.pick(((206, 196, 180), (150, 170, 186), (120, 130, 120), (190, 160, 150), (84, 90, 104), (226, 222, 214))), 16)
-        texture = c.dress(colour, 8, 8, ("striped", "dotted", "bricklike", "zigzag"))._replace(colour=dim(colour, 0.85)) if kind == "wall" and d.chance(0.5) else None
+        colour = d.near(d.pick(((206, 196, 180), (150, 170, 186), (120, 130, 120), (190, 160, 150), (84, 90, 104),
+                (226, 222, 214))), 16)
+        texture = c.dress(colour, 8, 8, ("striped", "dotted", "bricklike", "zigzag"))._replace(colour=dim(colour,
+                0.85)) if kind == "wall" and d.chance(0.5) else None
         c.rect(-0.5, -0.5, 1.5, 1.5, colour, "wall", "painted", texture, shade=(0.1 * c.sun, 0.12))
         level = d(0.85, 1.05)
         c.tint = (level, level * d(0.94, 1.0), level * d(0.88, 1.0))
@@ -109,13 +122,15 @@ def locks(c: Canvas, x: float, y: float, rx: float, ry: float, hair: Colour, lon
     part, fringe = d(-0.5, 0.5), d(0.45, 0.62)
     xs = np.linspace(1, -1, 11)
     edge = -fringe - 0.16 * np.cos(3 * (xs - part)) * d(0.2, 1) + 0.42 * np.abs(xs) ** 4
-    outer = ARCH * (1.1 * rx, 1.12 * ry) + (x, y - 0.06 * ry)
+    outer = place(ARCH, x, y - 0.06 * ry, 1.13 * rx, 1.07 * ry)
     inner = np.stack([x + xs * 1.02 * rx, y + edge * ry], 1)
-    c.poly(np.concatenate([outer, inner]), hair, "person.head.hair", "hair", shade=(-0.15 * c.sun, 0.1), grain=0.1)
+    c.poly(np.concatenate([outer, inner]), hair, "person.head.hair", "hair", shade=(-0.15 * c.sun, 0.1), grain=0.07)
     if long_hair:
         low = y + d(0.5, 1.0) * ry
-        c.poly([((x + s * 1.12 * rx, y - 0.3 * ry), (x + s * 0.88 * rx, y - 0.36 * ry), (x + s * 0.98 * rx, y + 0.1 * ry), (x + s * 1.02 * rx, low), (x + s * 1.32 * rx, low)) for s in (-1, 1)],
-               hair, "person.head.hair", "hair", grain=0.1)  # fmt: skip
+        c.poly([((x + s * 1.12 * rx, y - 0.3 * ry), (x + s * 0.88 * rx, y - 0.36 * ry),
+                (x + s * 0.98 * rx, y + 0.1 * ry), (x + s * 1.02 * rx, low), (x + s * 1.32 * rx, low)) for s in (-1,
+                1)],
+               hair, "person.head.hair", "hair", grain=0.1)
 
 
 def spectacles(c: Canvas, x: float, y: float, apart: float, rx: float, middle: float) -> None:
@@ -124,12 +139,12 @@ def spectacles(c: Canvas, x: float, y: float, apart: float, rx: float, middle: f
     r, dark = d(0.062, 0.074), d.chance(0.25)
     shape = CIRCLE if d.chance(0.5) else np.array(((-1, -0.75), (1, -0.75), (0.9, 0.75), (-0.9, 0.75)))
     for s in (-1, 1):
-        ring = shape * r + (x + s * apart, y)
+        ring = place(shape, x + s * apart, y, r)
         if dark:
             c.poly(ring, (30, 30, 36), "glasses", "glass", shade=(0, -0.2))
         outer, inner = shape * (r + 0.009), shape * (r - 0.009)
-        band = np.concatenate([outer, outer[:1], inner[:1], inner[::-1]]) + (x + s * apart, y)
-        c.poly(band, colour, "glasses", "metal")
+        band = np.concatenate([outer, outer[:1], inner[:1], inner[::-1]])
+        c.poly(place(band, x + s * apart, y, 1), colour, "glasses", "metal")
     c.line(x - apart + r, y, x + apart - r, y, 0.014, colour, "glasses", "metal")
     c.line(middle - rx, y - 0.01, x - apart - r, y - 0.005, 0.013, colour, "glasses", "metal")
     c.line(x + apart + r, y - 0.005, middle + rx, y - 0.01, 0.013, colour, "glasses", "metal")
@@ -140,7 +155,8 @@ def cap(c: Canvas, x: float, y: float, rx: float, ry: float) -> None:
     cloth, brim = d.near(d.pick(CLOTHES), 10), y - 0.52 * ry
     kind = d.pick(("hat", "beanie", "cap"))
     texture = c.dress(cloth, 5, 3) if d.chance(0.4) else None
-    c.arch(x - 1.1 * rx, brim - 0.8 * ry, x + 1.1 * rx, brim + 0.02, cloth, "hat", "fabric", texture, shade=(-0.15 * c.sun, 0))
+    c.arch(x - 1.1 * rx, brim - 0.8 * ry, x + 1.1 * rx, brim + 0.02, cloth, "hat", "fabric", texture,
+            shade=(-0.15 * c.sun, 0))
     if kind == "hat":
         c.oval(x, brim, 1.65 * rx, 0.045, dim(cloth, 0.8), "hat", "fabric")
         c.rect(x - 1.08 * rx, brim - 0.06, x + 1.08 * rx, brim - 0.02, dim(cloth, 0.45), "hat", "fabric")
@@ -149,7 +165,9 @@ def cap(c: Canvas, x: float, y: float, rx: float, ry: float) -> None:
         c.oval(x, brim - 0.82 * ry, 0.045, 0.045, (246, 244, 240), "hat", "fabric")
     else:
         side = d.pick((-1, 1))
-        c.poly(((x - side * 0.4 * rx, brim - 0.03), (x + side * 1.1 * rx, brim - 0.03), (x + side * 1.7 * rx, brim + 0.03), (x - side * 0.2 * rx, brim + 0.03)), dim(cloth, 0.7), "hat", "fabric")
+        c.poly(((x - side * 0.4 * rx, brim - 0.03), (x + side * 1.1 * rx, brim - 0.03),
+                (x + side * 1.7 * rx, brim + 0.03), (x - side * 0.2 * rx, brim + 0.03)), dim(cloth, 0.7), "hat",
+                "fabric")
 
 
 def swatch(c: Canvas) -> None:
@@ -158,7 +176,8 @@ def swatch(c: Canvas) -> None:
     name = d.pick(world.CATEGORY["texture"])
     c.attributes["texture"] = name
     base = d.near(d.pick((*CLOTHES, (196, 170, 130), (170, 90, 70), (206, 206, 200), (96, 110, 96))), 20)
-    other = d.near(d.pick(CLOTHES), 20) if d.chance(0.5) else mix(base, (252, 250, 244) if sum(base) < 400 else (30, 28, 36), d(0.55, 0.85))
+    other = d.near(d.pick(CLOTHES), 20) if d.chance(0.5) else mix(base,
+            (252, 250, 244) if sum(base) < 400 else (30, 28, 36), d(0.55, 0.85))
     if abs(sum(base) - sum(other)) < 120:
         other = mix(other, (250, 248, 240) if sum(base) < 380 else (24, 22, 30), 0.6)
     level = d(0.8, 1.1)
@@ -167,7 +186,8 @@ def swatch(c: Canvas) -> None:
     down = cells * (1.6 if name == "bricklike" else 1.0)
     corners = np.array(((-1.2 - lean, -1.2), (1.2 + lean, -1.2), (1.2 - lean, 1.2), (-1.2 + lean, 1.2)))
     rotation = np.array(((np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))))
-    c.poly(corners @ rotation + 0.5, base, "", "", Texture(name, other, 1.4 * cells, 1.4 * down), shade=(d(-0.15, 0.15), d(-0.15, 0.15)), grain=d(0.0, 0.08))
+    c.poly(corners @ rotation + 0.5, base, "", "", Texture(name, other, 1.4 * cells, 1.4 * down),
+            shade=(d(-0.15, 0.15), d(-0.15, 0.15)), grain=d(0.0, 0.08))
 
 
 PAINTERS = {"face": face, "swatch": swatch}

@@ -17,7 +17,11 @@ SCENES = (
 )  # fmt: skip
 OUTDOORS = SCENES[:8]
 INDOORS = SCENES[8:]
-DOMAINS = (*SCENES, "face", "swatch")  # a domain's place in this list is part of its random key: only append
+DOMAINS = (
+    *SCENES,
+    "face",
+    "swatch",
+)  # a domain's place in this list is part of its random key: only append
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -108,11 +112,12 @@ def colour_names(rgb: np.ndarray) -> np.ndarray:
     return _COLOURS[coarse[..., 0], coarse[..., 1], coarse[..., 2]]
 
 
-def sound(objects: frozenset[str], domain: str) -> str:
+def sound(objects: frozenset[str]) -> str:
     """What one would hear where these objects are: the loudest source decides."""
     for source, noise in (
         ("airplane", "engine"), ("car", "traffic"), ("boat", "waves"), ("ski lift", "wind"),
         ("fireplace", "fire"), ("television", "music"), ("stove", "sizzling"), ("person", "voices"),
+        ("clock", "ticking"), ("plate", "clinking"),
         ("spire", "bells"), ("water", "waves"), ("tree", "birds"), ("sky", "wind"),
     ):  # fmt: skip
         if source in objects:

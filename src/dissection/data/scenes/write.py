@@ -28,7 +28,12 @@ from dissection.errors import DissectionError
 T = TypeVar("T")
 
 MIN_FREQUENCY = 10  # images a label needs to be kept, as in Broden
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+JPEG = [
+    cv2.IMWRITE_JPEG_QUALITY,
+    95,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+]
 
 # As in Broden, several collections are joined, each annotated for some of the categories.
 COLUMNS = ("object", "color", "material", "scene", "texture", "part")
@@ -45,11 +50,11 @@ class Item(NamedTuple):
 
     source: str
     domain: str
-    index: int
+    number: int
 
     @property
     def name(self) -> str:
-        return f"{self.domain}_{self.index:08d}"
+        return f"{self.domain}_{self.number:08d}"
 
 
 def write_scenes(spec: config.Scenes, seed: int, out: Path, workers: int = 1) -> None:
@@ -59,11 +64,15 @@ def write_scenes(spec: config.Scenes, seed: int, out: Path, workers: int = 1) ->
     """
     domains = _domains(spec)
     if out.exists() and any(out.iterdir()) and not (out / "scenes.json").is_file():
-        raise DissectionError(f"{out} holds files that are no data set of scenes: choose another folder or empty it")
+        raise DissectionError(
+            f"{out} holds files that are no data set of scenes: choose another folder or empty it"
+        )
     beside = out.with_name(f".{out.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    {"broden": _broden, "places": _places, "lsun": _lsun}[spec.format](spec, domains, seed, beside, workers)
+    {"broden": _broden, "places": _places, "lsun": _lsun}[spec.format](
+        spec, domains, seed, beside, workers
+    )
     settings = {"seed": seed, **spec.model_dump(mode="json")}
     (beside / "scenes.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     if out.exists():
@@ -77,7 +86,9 @@ def _domains(spec: config.Scenes) -> tuple[str, ...]:
     for name in spec.domains:
         if name not in world.DOMAINS:
             choices = ", ".join(world.DOMAINS)
-            raise DissectionError(f"scenes.domains: unknown domain {name!r}; choose from: all, {choices}")
+            raise DissectionError(
+                f"scenes.domains: unknown domain {name!r}; choose from: all, {choices}"
+            )
     return tuple(dict.fromkeys(spec.domains))
 
 
@@ -104,22 +115,28 @@ def _evenly(spec: config.Scenes, domains: tuple[str, ...]) -> list[Item]:
     return [Item(domains[i % len(domains)], domains[i % len(domains)], i) for i in indices]
 
 
-def _places(spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int) -> None:
+def _places(
+    spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int
+) -> None:
     items = _evenly(spec, domains)
     for domain in domains:
         (out / spec.split / domain).mkdir(parents=True)
-    names = list(_each(partial(_place, seed, spec.size, out / spec.split), items, workers, "drawing"))
+    names = list(
+        _each(partial(_place, seed, spec.size, out / spec.split), items, workers, "drawing")
+    )
     lines = "".join(f"{spec.split}/{name}\n" for name in sorted(names))
     (out / f"{spec.split}.txt").write_text(lines, encoding="utf-8")
 
 
 def _place(seed: int, size: int, folder: Path, item: Item) -> str:
     name = f"{item.domain}/{item.name}.jpg"
-    (folder / name).write_bytes(_jpeg(draw(item.domain, seed, item.index, size)))
+    (folder / name).write_bytes(_jpeg(draw(item.domain, seed, item.number, size)))
     return name
 
 
-def _lsun(spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int) -> None:
+def _lsun(
+    spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int
+) -> None:
     """One database a domain; keys are 40 hexadecimal digits, as published, here the SHA-1 of what was drawn.
 
     All records go in by one transaction in the order of their keys, so that the file is the same every time.
@@ -128,10 +145,15 @@ def _lsun(spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, w
     images = _each(partial(_encoded, seed, spec.size), items, workers, "drawing")
     pairs = zip(items, images, strict=True)
     for domain in sorted(set(domains)):
-        records = [(_key(seed, item), image) for item, image in _take(pairs, sum(i.domain == domain for i in items))]
+        records = [
+            (_key(seed, item), image)
+            for item, image in _take(pairs, sum(i.domain == domain for i in items))
+        ]
         path = out / f"{domain.replace('-', '_')}_{spec.split}_lmdb"
         room = sum(len(image) + 8192 for _, image in records) + (1 << 20)
-        with lmdb.open(str(path), map_size=-(-room // 4096) * 4096, lock=False, sync=False) as database:
+        with lmdb.open(
+            str(path), map_size=-(-room // 4096) * 4096, lock=False, sync=False
+        ) as database:
             with database.begin(write=True) as transaction:
                 for key, image in records:
                     transaction.put(key, image, append=True)
@@ -143,11 +165,11 @@ def _take(items: Iterator[T], count: int) -> Iterable[T]:
 
 
 def _key(seed: int, item: Item) -> bytes:
-    return hashlib.sha1(f"{seed} {item.domain} {item.index}".encode()).hexdigest().encode()
+    return hashlib.sha1(f"{seed} {item.domain} {item.number}".encode()).hexdigest().encode()
 
 
 def _encoded(seed: int, size: int, item: Item) -> bytes:
-    return _jpeg(draw(item.domain, seed, item.index, size))
+    return _jpeg(draw(item.domain, seed, item.number, size))
 
 
 # ------------------------------------------------------------------------------------------------ Broden
@@ -156,6 +178,7 @@ def _encoded(seed: int, size: int, item: Item) -> bytes:
 def _mixed(spec: config.Scenes, domains: tuple[str, ...]) -> list[Item]:
     """Of six images four are scenes or faces, one shows surfaces, one a texture."""
     views = [domain for domain in domains if domain != "swatch"]
+    views += ["face"] * ("face" in domains)  # twice as often, for the small things they wear
     items = []
     for i in range(spec.first, spec.first + spec.images):
         turn, slot = divmod(i, 6)
@@ -190,13 +213,17 @@ def _annotations(scene: Scene, source: str) -> dict[str, np.ndarray]:
 def _count(seed: int, size: int, item: Item) -> list[tuple[str, int, float]]:
     """(category, number, share of the pixels) of every label of an image."""
     found = []
-    for category, maps in _annotations(draw(item.domain, seed, item.index, size), item.source).items():
+    for category, maps in _annotations(
+        draw(item.domain, seed, item.number, size), item.source
+    ).items():
         for number in np.unique(maps[maps > 0]).tolist():
             found.append((category, number, float((maps == number).any(axis=0).mean())))
     return found
 
 
-def _broden(spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int) -> None:
+def _broden(
+    spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int
+) -> None:
     """Two passes: which labels are frequent enough, then the images with the labels that are."""
     items = _mixed(spec, domains)
     images: Counter[tuple[str, int]] = Counter()
@@ -219,17 +246,27 @@ def _broden(spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path,
     task = partial(_annotate, seed, spec.size, out / "images", tables)
     index = pd.DataFrame(_each(task, items, workers, "drawing"))
     order = index["image"].map(lambda path: hashlib.md5(path.encode()).hexdigest())
-    index.insert(1, "split", np.where(order.str[:8].map(lambda x: int(x, 16)) < 0.7 * 2**32, "train", "val"))
+    index.insert(
+        1, "split", np.where(order.str[:8].map(lambda x: int(x, 16)) < 0.7 * 2**32, "train", "val")
+    )
     index.iloc[order.argsort()].to_csv(out / "index.csv", index=False)
     _statistics(out, kept, numbers, images, coverage)
 
 
-def _annotate(seed: int, size: int, folder: Path, tables: dict[str, np.ndarray], item: Item) -> dict[str, object]:
+def _annotate(
+    seed: int, size: int, folder: Path, tables: dict[str, np.ndarray], item: Item
+) -> dict[str, object]:
     """Write an image and its label maps; returns its row of index.csv."""
-    scene = draw(item.domain, seed, item.index, size)
+    scene = draw(item.domain, seed, item.number, size)
     path = f"{item.source}/{item.name}"
     (folder / f"{path}.jpg").write_bytes(_jpeg(scene))
-    row: dict[str, object] = {"image": f"{path}.jpg", "ih": size, "iw": size, "sh": size // 2, "sw": size // 2}
+    row: dict[str, object] = {
+        "image": f"{path}.jpg",
+        "ih": size,
+        "iw": size,
+        "sh": size // 2,
+        "sw": size // 2,
+    }
     row |= dict.fromkeys(COLUMNS, "")
     for category, maps in _annotations(scene, item.source).items():
         maps = tables[category][maps]
@@ -239,13 +276,17 @@ def _annotate(seed: int, size: int, folder: Path, tables: dict[str, np.ndarray],
             continue
         files = [f"{path}_{category}{f'_{k}' if k else ''}.png" for k in range(len(maps))]
         for file, numbers in zip(files, maps, strict=True):
-            blue_green_red = np.stack([np.zeros_like(numbers), numbers // 256, numbers % 256], 2).astype(np.uint8)
+            blue_green_red = np.stack(
+                [np.zeros_like(numbers), numbers // 256, numbers % 256], 2
+            ).astype(np.uint8)
             cv2.imwrite(str(folder / file), blue_green_red)
         row[category] = ";".join(files)
     return row
 
 
-def _statistics(out: Path, kept: set, numbers: dict[int, int], images: Counter, coverage: Counter) -> None:
+def _statistics(
+    out: Path, kept: set, numbers: dict[int, int], images: Counter, coverage: Counter
+) -> None:
     """category.csv, label.csv and a c_<category>.csv each: frequency in images, coverage in whole images."""
     categories = []
     for category in COLUMNS:
@@ -254,7 +295,9 @@ def _statistics(out: Path, kept: set, numbers: dict[int, int], images: Counter, 
             for name, old in kept if name == category
         ]  # fmt: skip
         table = pd.DataFrame(rows, columns=["number", "name", "frequency", "coverage"])
-        table = table.sort_values(["frequency", "coverage", "number"], ascending=[False, False, True])
+        table = table.sort_values(
+            ["frequency", "coverage", "number"], ascending=[False, False, True]
+        )
         table.insert(0, "code", range(1, len(table) + 1))
         table.to_csv(out / f"c_{category}.csv", index=False)
         if len(table):
