@@ -7,6 +7,7 @@ Where the activations fit in the stated memory, the network runs once.
 """
 
 import json
+import math
 import resource
 import sys
 import time
@@ -30,7 +31,7 @@ from dissection.networks import Preprocess, check_layers, load_network
 from dissection.paths import replacing
 from dissection.probe import Centres, Probe, receptive_field_centres
 from dissection.stats import Overlap, TopFraction, TopImages
-from dissection.stats.upsample import Upsampling, neighbours
+from dissection.stats.upsample import Upsampling
 
 CATEGORIES = (
     "object",
@@ -66,45 +67,54 @@ class Activations:
         self.fits = size <= memory
         self._cache: dict[str, Tensor] = {}
 
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Yields (index of the first image, layer -> (images, h, w, units))."""
-        if self._cache:
-            for start in range(0, self.images, self.batch):
-                yield (
-                    start,
-                    {layer: a[start : start + self.batch] for layer, a in self._cache.items()},
-                )
+    def keep(self, progress: bool) -> None:
+        """Run the network once over all images and keep the activations, if they fit."""
+        if not self.fits:
             return
-        cache = {layer: torch.empty(self.images, *shape, device=self.device)
-                 for layer, shape in self.shapes.items() if self.fits}  # fmt: skip
-        starts = range(0, self.images, self.batch)
-        self.passes += 1
-        with Probe(self.network, self.layers.values(), stop=True) as probe:
-            for start, images in zip(starts, self._batches(starts), strict=True):
-                with torch.inference_mode():
-                    probe(images)
-                kept = {
-                    layer: probe.kept[module].permute(0, 2, 3, 1)
-                    for layer, module in self.layers.items()
-                }
-                for layer, a in kept.items():
-                    if a.shape[1:] != self.shapes[layer]:
-                        raise DissectionError(f"layer {layer!r}: image {start} gives {tuple(a.shape[1:])}, "
-                                              f"image 0 gave {self.shapes[layer]} (h, w, units)")  # fmt: skip
-                    if cache:
-                        cache[layer][start : start + len(a)] = a
-                yield start, kept
+        cache = {
+            layer: torch.empty(self.images, *s, device=self.device)
+            for layer, s in self.shapes.items()
+        }
+        for start, kept in tqdm(self, "activations", self.batches, disable=not progress):
+            for layer, a in kept.items():
+                cache[layer][start : start + len(a)] = a
         self._cache = cache
 
-    def _batches(self, starts: Sequence[int]) -> Iterator[Tensor]:
-        """Batches on the device, the next one being read while the network works on the last."""
+    @property
+    def batches(self) -> int:
+        return -(-self.images // self.batch)
 
-        def load(start: int) -> Tensor:
-            stop = min(start + self.batch, self.images)
-            return torch.stack([self.image(i) for i in range(start, stop)])
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Yields (index of the first image, layer -> (images, h, w, units))."""
+        if not self._cache:
+            self.passes += 1
+        yield from zip(range(0, self.images, self.batch), self.of(range(self.images)), strict=True)
 
-        for images in ahead(load, starts, self.threads):
-            yield images.to(self.device, memory_format=torch.channels_last)
+    def of(self, images: range) -> Iterator[dict[str, Tensor]]:
+        """Layer -> (batch, h, w, units) of the images, batch by batch."""
+        batches = [images[i : i + self.batch] for i in range(0, len(images), self.batch)]
+        if self._cache:
+            for batch in batches:
+                chosen = slice(batch.start, batch.stop, batch.step)
+                yield {layer: a[chosen] for layer, a in self._cache.items()}
+            return
+
+        def load(batch: range) -> Tensor:
+            return torch.stack([self.image(i) for i in batch])
+
+        with Probe(self.network, self.layers.values(), stop=True) as probe:
+            # the next images are read while the network works on the last
+            for batch, x in zip(batches, ahead(load, batches, self.threads), strict=True):
+                with torch.inference_mode():
+                    probe(x.to(self.device, memory_format=torch.channels_last))
+                kept = {n: probe.kept[m].permute(0, 2, 3, 1) for n, m in self.layers.items()}
+                for layer, a in kept.items():
+                    if a.shape[1:] != self.shapes[layer]:
+                        raise DissectionError(
+                            f"layer {layer!r}: image {batch[0]} gives {tuple(a.shape[1:])}, "
+                            f"image 0 gave {self.shapes[layer]} (h, w, units)"
+                        )
+                yield kept
 
 
 def ahead(load: Callable, items: Sequence, threads: int) -> Iterator:
@@ -257,62 +267,118 @@ def measure(network: nn.Module, layers: dict[str, str], image: Callable[[int], T
     return Result(found, carriers, activations.passes)
 
 
-def thresholds(activations: Activations, found: dict[str, Layer], protocols: Sequence[Protocol],
-               up: dict[tuple[str, str], Upsampling], progress: bool) -> None:  # fmt: skip
-    """Each unit's threshold under each protocol, and its top images."""
-    top, bounds, images = {}, {}, activations.images
-    for (layer, name), upsample in up.items():
-        h, w, units = found[layer].shape
-        protocol = next(p for p in protocols if p.name == name)
-        cells = h * w if protocol.samples == "raw" else upsample.height * upsample.width
-        top[layer, name] = TopFraction(units, protocol.fraction, images * cells, activations.device)
-        inner = images * (h - 1) * (w - 1)
-        rank = upsample.lower_bound_rank(top[layer, name].rank)
-        if protocol.samples == "upsampled" and activations.fits and 0 < rank <= inner:
-            bounds[layer, name] = TopFraction(units, 0.0, inner, activations.device)
-            bounds[layer, name].rank = rank
-    raw = {p.name for p in protocols if p.samples == "raw"}
+SAMPLE = 128  # images that a threshold is guessed from, at up to twice as many places in each
+GUESSES = (
+    1.3,
+    4.0,
+    torch.inf,
+)  # the guess spans the fractions q / g to q g; the next g if it was wrong
 
-    def add_upsampled(layer: str, name: str, a: Tensor) -> None:
-        upsample, t = up[layer, name], top[layer, name]
-        pixels = upsample.above(upsample.corners(a), t.floor)
-        t.add(pixels.unit, pixels.value, len(a) * upsample.height * upsample.width)
 
-    for start, batch in tqdm(
-        activations, "thresholds", -(-images // activations.batch), disable=not progress
-    ):
-        for layer, a in batch.items():
-            peaks = a.amax((1, 2))
-            if not peaks.isfinite().all():
-                image, unit = (~peaks.isfinite()).nonzero()[0].tolist()
-                raise DissectionError(f"layer {layer!r}: unit {unit} is not finite on image {start + image}; "
-                                      "check the weights and the input normalisation")  # fmt: skip
-            found[layer].top.add(torch.arange(start, start + len(a), device=a.device), peaks)
-            smallest = None
-            for (other, name), t in top.items():
-                if other != layer:
-                    continue
-                if name in raw:
-                    t.add_dense(a.reshape(-1, a.shape[3]))
-                elif (layer, name) in bounds:
-                    smallest = neighbours(torch.minimum, a) if smallest is None else smallest
-                    bounds[layer, name].add_dense(smallest.reshape(-1, a.shape[3]))
-                elif not activations.fits:
-                    add_upsampled(layer, name, a)
-    late = [key for key in top if key[1] not in raw and activations.fits]
-    for key, bound in bounds.items():
-        # `rank` pixels lie between corners that all reach this value, so the threshold cannot be lower
-        error = 16 * torch.finfo(torch.float32).eps * found[key[0]].top.peaks[:, 0].abs()
-        value = bound.threshold()
-        top[key].raise_floor(value - error - 16 * torch.finfo(torch.float32).eps * value.abs())
-    if late:
-        for _, batch in tqdm(
-            activations, "upsampled", -(-images // activations.batch), disable=not progress
-        ):
-            for layer, name in late:
-                add_upsampled(layer, name, batch[layer])
-    for (layer, name), t in top.items():
-        found[layer].threshold[name] = t.threshold()
+def thresholds(
+    activations: Activations,
+    found: dict[str, Layer],
+    protocols: Sequence[Protocol],
+    up: dict[tuple[str, str], Upsampling],
+    progress: bool,
+) -> None:
+    """Each unit's threshold under each protocol, and its top images.
+
+    A guess from a sample of the images says which activations can matter; it is checked against all, and made
+    again, wider, for the units that it failed. The thresholds found are exact.
+    """
+    images = activations.images
+    jobs = {
+        (layer, p.name): Threshold(p, up[layer, p.name], images, found[layer].shape[2])
+        for layer in found
+        for p in protocols
+    }
+    activations.keep(progress)
+    for batch in activations.of(range(0, images, max(1, images // SAMPLE))):
+        for (layer, _), job in jobs.items():
+            job.sample(batch[layer])
+    for attempt, guess in enumerate(GUESSES):
+        for (layer, _), job in jobs.items():
+            job.start(guess, found[layer].shape[:2])
+        bar = tqdm(activations, "thresholds", activations.batches, disable=not progress)
+        for start, batch in bar:
+            for layer, a in batch.items():
+                if attempt == 0:
+                    found[layer].top.add(
+                        torch.arange(start, start + len(a), device=a.device), peaks(layer, start, a)
+                    )
+                for (other, _), job in jobs.items():
+                    if other == layer and len(job.open):
+                        job.add(a)
+        for job in jobs.values():
+            job.finish()
+        if not any(len(job.open) for job in jobs.values()):
+            break
+    for (layer, name), job in jobs.items():
+        found[layer].threshold[name] = job.value
+
+
+def peaks(layer: str, start: int, a: Tensor) -> Tensor:
+    """(n, h, w, units) -> (n, units) largest activations. Raises DissectionError if one is not finite."""
+    highest = a.amax((1, 2))
+    if not highest.isfinite().all():
+        image, unit = (~highest.isfinite()).nonzero()[0].tolist()
+        raise DissectionError(
+            f"layer {layer!r}: unit {unit} is not finite on image {start + image}; "
+            "check the weights and the input normalisation"
+        )
+    return highest
+
+
+class Threshold:
+    """The thresholds of one layer under one protocol while they are being found."""
+
+    def __init__(self, protocol: Protocol, up: Upsampling, images: int, units: int):
+        self.protocol, self.up, self.images = protocol, up, images
+        self.open = torch.arange(units, device=up.y.device)  # units still to do
+        self.value = torch.full((units,), torch.nan, device=up.y.device)
+        self._sample: list[Tensor] = []
+        self._top: TopFraction
+
+    def sample(self, a: Tensor) -> None:
+        """Take samples of an evenly spread part of the places."""
+        if self.protocol.samples == "raw":
+            step = math.ceil((a.shape[1] * a.shape[2] / (2 * SAMPLE)) ** 0.5)
+            values = a[:, ::step, ::step]
+        else:
+            step = math.ceil((self.up.height * self.up.width / (2 * SAMPLE)) ** 0.5)
+            values = self.up.every(step).dense(a)
+        self._sample.append(values.reshape(-1, a.shape[3]))
+
+    def start(self, guess: float, cells: tuple[int, int]) -> None:
+        """Look for the thresholds between two quantiles of the sample."""
+        if not len(self.open):
+            return
+        q = self.protocol.fraction
+        sample = torch.cat(self._sample)[:, self.open].T
+        low = high = None
+        if q * guess < 1:
+            largest = sample.topk(int(sample.shape[1] * q * guess) + 1, dim=1).values
+            low, high = largest[:, -1], largest[:, int(sample.shape[1] * q / guess)]
+        self._cells = self.up.height * self.up.width
+        if self.protocol.samples == "raw":
+            self._cells = cells[0] * cells[1]
+        self._top = TopFraction(
+            len(self.open), q, self.images * self._cells, low, high, self.value.device
+        )
+
+    def add(self, a: Tensor) -> None:
+        a = a if len(self.open) == a.shape[3] else a[..., self.open]
+        if self.protocol.samples == "raw":
+            self._top.add_dense(a.reshape(-1, a.shape[3]))
+        else:
+            above = self.up.above(self.up.corners(a), self._top.floor)
+            self._top.add(above.unit, above.value, len(a) * self._cells)
+
+    def finish(self) -> None:
+        if len(self.open):
+            self.value[self.open] = self._top.threshold()
+            self.open = self.value.isnan().nonzero()[:, 0]
 
 
 def overlaps(activations: Activations, found: dict[str, Layer], protocols: Sequence[Protocol],
@@ -344,7 +410,7 @@ def overlaps(activations: Activations, found: dict[str, Layer], protocols: Seque
         )
 
     loaded = ahead(load, starts, activations.threads)
-    bar = tqdm(activations, "overlaps", len(starts), disable=not progress)
+    bar = tqdm(activations, "overlaps", activations.batches, disable=not progress)
     for (start, batch), (carried, by_protocol) in zip(bar, loaded, strict=True):
         carriers += carried
         for p, image_labels in zip(protocols, by_protocol, strict=True):

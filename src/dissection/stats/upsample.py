@@ -8,7 +8,6 @@ Activations are (images, h, w, units) here: the order in which convolutions run 
 units sharing an image and a place lie side by side.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,15 +32,16 @@ class Axis:
         activation's centre); cells: number of activations. Cell i lies between activations i - 1 and i."""
         position = np.clip(centres + 1, 0, cells + 1).astype(np.float32)
         cell = np.minimum(position.astype(np.int64), cells)
+        place = position - cell.astype(np.float32)
+        self.cell, self.place = torch.from_numpy(cell), torch.from_numpy(place)  # (pixels,)
         self.pixels = np.bincount(cell, minlength=cells + 1)  # label pixels of each cell
-        place = np.arange(self.pixels.max())
-        valid = place < self.pixels[:, None]
+        slot = np.arange(self.pixels.max())
+        valid = slot < self.pixels[:, None]
         first = np.searchsorted(cell, np.arange(cells + 1))
-        index = np.where(valid, first[:, None] + place, 0)
+        index = np.where(valid, first[:, None] + slot, 0)
         self.index = torch.from_numpy(index)  # (cells + 1, widest) label pixel
-        # NaN makes every comparison of a place without a pixel false.
-        fraction = (position - cell.astype(np.float32))[index]
-        self.fraction = torch.from_numpy(np.where(valid, fraction, np.float32("nan")))
+        # NaN makes every comparison of a slot without a pixel false.
+        self.fraction = torch.from_numpy(np.where(valid, place[index], np.float32("nan")))
 
 
 class Upsampling:
@@ -60,11 +60,18 @@ class Upsampling:
         activations beyond their centres, "zeros" fades to 0 over one cell."""
         if padding == "edge":
             rows, columns = np.clip(rows, 0, h - 1), np.clip(columns, 0, w - 1)
+        self._sparse = lambda step: Upsampling(rows[::step], columns[::step], h, w, padding, device)
         vertical, horizontal = Axis(rows, h), Axis(columns, w)
         self.height, self.width = len(rows), len(columns)
+        self.rows = vertical.cell.to(device), vertical.place.to(device)
+        self.columns = horizontal.cell.to(device), horizontal.place.to(device)
         self.y, self.fy = vertical.index.to(device), vertical.fraction.to(device)
         self.x, self.fx = horizontal.index.to(device), horizontal.fraction.to(device)
         self.pixels = torch.from_numpy(np.outer(vertical.pixels, horizontal.pixels)).to(device)
+
+    def every(self, step: int) -> "Upsampling":
+        """To every `step`-th row and column of the labels only."""
+        return self._sparse(step)
 
     def corners(self, activations: Tensor) -> Tensor:
         """(n, h, w, units) -> (n, h + 2, w + 2, units): a ring of zeros, of which "edge" uses no pixel."""
@@ -73,20 +80,16 @@ class Upsampling:
         padded[:, 1:-1, 1:-1] = activations
         return padded
 
-    def lower_bound_rank(self, rank: int) -> int:
-        """How many inner cells must have all corners above a value for `rank` pixels to exceed it."""
-        inner = self.pixels[1:-1, 1:-1]
-        return -(-rank // int(inner.min())) if inner.numel() and inner.min() > 0 else 0
-
     def above(self, padded: Tensor, threshold: Tensor) -> Pixels:
         """Label pixels at which a unit's upsampled activation exceeds its threshold.
 
         padded: (n, h + 2, w + 2, units) from `corners`; threshold: (units,).
         """
         # An interpolated value may exceed its corners by a few roundings.
-        largest = torch.linalg.vector_norm(padded, torch.inf, dim=(0, 1, 2))
+        largest = torch.stack(torch.aminmax(padded)).abs().max()
         reach = threshold - 16 * torch.finfo(torch.float32).eps * largest
-        hot = neighbours(torch.maximum, padded) > reach
+        rows = torch.maximum(padded[:, :-1], padded[:, 1:])
+        hot = torch.maximum(rows[:, :, :-1], rows[:, :, 1:]) > reach
         hot &= (self.pixels > 0)[:, :, None]
         image, row, column, unit = hot.nonzero(as_tuple=True)
         _, height, width, units = padded.shape
@@ -105,16 +108,10 @@ class Upsampling:
         return Pixels(image[cell], unit[cell], pixel, value[cell, i, j])
 
     def dense(self, activations: Tensor) -> Tensor:
-        """(n, h, w, units) -> (n, height, width, units), every pixel."""
-        n, _, _, units = activations.shape
-        everything = activations.new_full((units,), -torch.inf)
-        found = self.above(self.corners(activations), everything)
-        out = activations.new_empty(n, self.height * self.width, units)
-        out[found.image, found.pixel, found.unit] = found.value
-        return out.view(n, self.height, self.width, units)
-
-
-def neighbours(reduce: Callable[[Tensor, Tensor], Tensor], padded: Tensor) -> Tensor:
-    """(n, h, w, units) -> (n, h - 1, w - 1, units): torch.maximum or torch.minimum of each 2 x 2 square."""
-    rows = reduce(padded[:, :-1], padded[:, 1:])
-    return reduce(rows[:, :, :-1], rows[:, :, 1:])
+        """(n, h, w, units) -> (n, height, width, units): every pixel, each as `above` computes it."""
+        padded = self.corners(activations)
+        (row, fy), (column, fx) = self.rows, self.columns
+        left = padded[:, :, column]
+        line = left + fx[:, None] * (padded[:, :, column + 1] - left)
+        top = line[:, row]
+        return top + fy[:, None, None] * (line[:, row + 1] - top)
