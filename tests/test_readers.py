@@ -184,7 +184,7 @@ def test_places_tree(tmp_path: Path) -> None:
     assert data.labels(0) == {}
     assert len(data.concepts) == 0
     assert len(read(tmp_path / "val", "places")) == 4
-    with pytest.raises(DissectionError, match="no images: .* choose a split: one of val"):
+    with pytest.raises(DissectionError, match=r"no images: .* choose a split: one of val"):
         read(tmp_path, "places")
     assert len(read(tmp_path, "places", split="val", images=3)) == 3
     for lines in ("val/zoo/3.jpg\nval/abbey/2.jpg\n", "zoo/3.jpg\nabbey/2.jpg\n"):
