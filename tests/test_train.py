@@ -14,7 +14,7 @@ from dissection.data import Dataset
 from dissection.errors import DissectionError
 from dissection.networks import load_network
 from dissection.networks import train as training
-from dissection.networks.train import RAREST, augment, object_crops, ship, train
+from dissection.networks.train import RAREST, SMALLEST_PART, augment, object_crops, ship, train
 
 CPU = torch.device("cpu")
 
@@ -165,11 +165,15 @@ def test_augmentation_moves_and_mirrors():
     torch.manual_seed(0)
     out = augment(image.expand(200, 32, 32, 3))
     assert out.shape == (200, 3, 32, 32)
-    assert out.dtype == torch.uint8
-    slopes = out[:, 1, 16, 17].int() - out[:, 1, 16, 16].int()
-    assert set(slopes.tolist()) == {-1, 1}
-    assert 60 < (slopes > 0).sum() < 140
-    assert set((out[:, 0, 16, 16].int() - 16).tolist()) == {-2, -1, 0, 1, 2}
+    assert out.dtype == torch.float32
+    rows = (out[:, 0, 25, 16] - out[:, 0, 6, 16]) / 19  # pixels of the image a pixel of the result
+    columns = (out[:, 1, 16, 25] - out[:, 1, 16, 6]) / 19
+    assert torch.allclose(rows, columns.abs(), atol=1e-4)
+    assert SMALLEST_PART**0.5 - 1e-4 < rows.min() < 0.65
+    assert 0.95 < rows.max() < 1 + 1e-4
+    assert 60 < (columns < 0).sum() < 140
+    assert out[:, :2].min() == 0
+    assert out[:, :2].max() == 31
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
@@ -31,6 +31,7 @@ from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, read_weights
 from dissection.paths import replacing
 
+SMALLEST_PART = 0.35  # of an image, by area, that augmentation leaves of it
 SMALLEST, LARGEST = 0.15, 0.7  # side of an object's square, as a share of the image's shorter side
 RAREST = 200  # crops of an object in the training set for it to become a class
 CURVE = 25  # points of the training curve in the manifest
@@ -44,7 +45,7 @@ def train(
     out: Path,
     device: torch.device,
 ) -> None:
-    """Train network `name` by its recipe: AdamW, one-cycle rate, flips and small shifts.
+    """Train network `name` by its recipe: AdamW, one-cycle rate, mirrored parts of the images.
 
     weights.safetensors holds matrices and kernels in float16, vectors in float32, and metrics.json what
     these very weights achieve on the validation set. Raises DissectionError if the recipe is
@@ -163,16 +164,21 @@ def train(
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
-    """(n, h, w, 3) -> (n, 3, h, w): half of them mirrored, each shifted by up to a sixteenth of its side.
+    """(n, h, w, 3) uint8 -> (n, 3, h, w) float32: a part of each image at full size, half of them mirrored.
 
-    What a shift uncovers repeats the border.
+    The part has the image's shape, any place, and an area of at least SMALLEST_PART. It makes a network
+    look for things wherever and however large they are, where the whole scene would do.
     """
     n, h, w, _ = images.shape
-    y, x = torch.arange(h).view(1, h, 1), torch.arange(w).view(1, 1, w)
-    x = torch.where(torch.rand(n, 1, 1) < 0.5, x, w - 1 - x)
-    rows = (y + torch.randint(-(h // 16), h // 16 + 1, (n, 1, 1))).clamp(0, h - 1)
-    columns = (x + torch.randint(-(w // 16), w // 16 + 1, (n, 1, 1))).clamp(0, w - 1)
-    return images[torch.arange(n).view(n, 1, 1), rows, columns].permute(0, 3, 1, 2)
+    share = torch.empty(n).uniform_(SMALLEST_PART, 1).sqrt()
+    mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
+    # grid_sample counts from -1 to 1 across an image
+    transform = torch.zeros(n, 2, 3)
+    transform[:, 0, 0], transform[:, 1, 1] = mirror * share, share
+    transform[:, :, 2] = (torch.rand(n, 2) * 2 - 1) * (1 - share[:, None])
+    grid = affine_grid(transform, [n, 3, h, w], align_corners=False)
+    pixels = images.permute(0, 3, 1, 2).float()
+    return grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
 @torch.inference_mode()
