@@ -56,6 +56,9 @@ class Probe:
             stop,
         )
         self.kept: dict[str, Tensor] = {}
+        self._ran: set[str] | None = (
+            None  # None between calls: only calls of the probe itself are probed
+        )
 
     def __enter__(self) -> "Probe":
         self._handles = []
@@ -70,6 +73,8 @@ class Probe:
 
     def _hook(self, layer: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+            if self._ran is None:
+                return None
             if not isinstance(output, Tensor):
                 raise DissectionError(
                     f"layer {layer!r}: puts out {type(output).__name__}, not a tensor"
@@ -90,16 +95,17 @@ class Probe:
 
     def __call__(self, *inputs: Tensor) -> Any:
         """The network's output. Raises DissectionError if a kept or edited layer did not run."""
-        self._ran: set[str] = set()
-        self.kept = {}
+        self._ran, self.kept = set(), {}
         try:
             output = self.network(*inputs)
+            for layer in [*self.keep, *self.edits]:
+                if layer not in self._ran:
+                    raise DissectionError(f"layer {layer!r}: did not run in the forward pass")
+            return output
         except _Stop:
             return None
-        for layer in [*self.keep, *self.edits]:
-            if layer not in self._ran:
-                raise DissectionError(f"layer {layer!r}: did not run in the forward pass")
-        return output
+        finally:
+            self._ran = None
 
 
 class _Tracer(fx.Tracer):
