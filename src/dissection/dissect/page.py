@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from dissection.networks import Preprocess
 
 SIDE, GAP = 112, 3  # pixels of an image in a strip, and between two
 OUTLINE = np.array([255, 214, 64], np.float32)
-DIM = 0.32  # brightness outside
-SHOWN = 4  # concepts named for a unit
+DIM = 0.4  # brightness outside
+SHOWN, FAINT = 4, 0.005  # concepts named for a unit, and the IoU from which on
 CHUNK = 16  # units a task
 
 
@@ -42,7 +42,7 @@ def write_pages(
 ) -> None:
     """
     folder: files of the dissection `entry`; out: folder of the pages, replaced as a whole.
-    Strips are drawn by `threads` processes. Raises DissectionError if a file is missing.
+    Raises DissectionError if a file is missing.
     """
     for name in ("units.csv", "concepts.csv", "iou.safetensors", "top.safetensors"):
         if not (folder / name).exists():
@@ -59,9 +59,10 @@ def write_pages(
                 threshold = chosen["threshold"].to_numpy(np.float32)
                 for first in range(0, len(chosen), CHUNK):
                     tasks.append((layer, protocol.name, first, threshold[first : first + CHUNK]))
-        setting = (config, entry, dataset_root, folder, beside)
-        with ProcessPoolExecutor(threads, initializer=_start, initargs=setting) as pool:
-            for _ in tqdm(pool.map(_draw, tasks), "strips", len(tasks), unit="task"):
+        strips = Strips(config, entry, dataset_root, folder, beside)
+        with ThreadPoolExecutor(threads) as pool:  # decoding, resizing and encoding run in parallel
+            drawn = pool.map(lambda task: strips.draw(*task), tasks)
+            for _ in tqdm(drawn, "strips", len(tasks), unit="task"):
                 pass
         _write_html(entry, layers, folder, beside)
         shutil.rmtree(out, ignore_errors=True)
@@ -74,7 +75,7 @@ def write_pages(
 
 
 class Strips:
-    """Draws the strips of one dissection; one in each process."""
+    """Draws the strips of one dissection, into `out`/<layer>/<protocol>/<unit>.webp."""
 
     def __init__(self, config: Config, entry: Dissection, root: Path, folder: Path, out: Path):
         plain = config.networks[entry.network].input.model_copy(
@@ -108,7 +109,7 @@ class Strips:
                 picture = highlight(self.picture(index), dense[unit, k], threshold[unit])
                 strip[:, k * (SIDE + GAP) : k * (SIDE + GAP) + SIDE] = picture
             path = self.out / layer / protocol / f"{first + unit}.webp"
-            Image.fromarray(strip).save(path, "WEBP", quality=82, method=4)
+            Image.fromarray(strip).save(path, "WEBP", quality=78, method=2)
 
 
 def interpolation(
@@ -143,18 +144,6 @@ def highlight(picture: np.ndarray, activation: np.ndarray, threshold: float) -> 
     line = np.clip(1.2 - np.abs(distance), 0, 1)[..., None]
     drawn = picture * (DIM + (1 - DIM) * inside)
     return np.rint(drawn + line * (OUTLINE - drawn)).astype(np.uint8)
-
-
-_strips: Strips
-
-
-def _start(*setting: Any) -> None:
-    global _strips
-    _strips = Strips(*setting)
-
-
-def _draw(task: tuple[str, str, int, np.ndarray]) -> None:
-    _strips.draw(*task)
 
 
 # Pages
@@ -205,18 +194,20 @@ def _units(
     chosen: pd.DataFrame, iou: np.ndarray, concepts: pd.DataFrame, protocol: Protocol
 ) -> Iterator[dict[str, Any]]:
     """The units of a layer under a protocol, the best first, each with its best concepts."""
-    names, categories = concepts["name"].tolist(), concepts["category"].tolist()
+    names = concepts["name"].tolist()
     order = np.argsort(-iou, axis=1, kind="stable")[:, :SHOWN]
     records = chosen.sort_values("iou", ascending=False, kind="stable").to_dict("records")
     for row in records:
         unit = row["unit"]
-        found = [
-            {"name": names[c], "category": categories[c], "iou": float(iou[unit, c])}
+        also = [
+            {"name": names[c], "iou": float(iou[unit, c])}
             for c in order[unit].tolist()
-            if iou[unit, c] > 0
+            if names[c] != row["label"] and iou[unit, c] >= FAINT
         ]
+        detected = {c["name"] for c in also if c["iou"] > protocol.iou} | {row["label"]}
         yield {"unit": unit, "iou": row["iou"], "label": row["label"], "category": row["category"],
-               "detector": row["iou"] > protocol.iou, "concepts": found}  # fmt: skip
+               "detector": row["iou"] > protocol.iou, "also": also,
+               "words": "|".join(sorted(detected)).lower()}  # fmt: skip
 
 
 def _summary(chosen: pd.DataFrame, protocol: Protocol) -> dict[str, Any]:
