@@ -1,0 +1,102 @@
+"""Dissecting one layer against the bare forward pass, both in one run; peak memory against the number of images.
+
+    snakemake --configfile config/street.yaml --until fetch      # the photographs and the network
+    OMP_NUM_THREADS=2 GOMP_SPINCOUNT=2000 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000 \\
+        python benchmarks/dissection_speed.py
+
+The images are decoded and normalised beforehand, the labels are read and resampled. The forward pass is taken in
+its fastest memory format and batch size of those tried, each the best of three.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from tqdm import tqdm
+
+from dissection import paths
+from dissection.assets import asset_path
+from dissection.config import load
+from dissection.data import open_dataset
+from dissection.dissect.protocols import PROTOCOLS
+from dissection.dissect.run import Labels, measure
+from dissection.networks import Preprocess, load_network
+
+CONFIG = load("config/street.yaml")
+LAYERS = {"fire9": CONFIG.networks["squeezenet"].layers["fire9"]}
+
+
+def asset(name: str):
+    return asset_path(paths.asset_record(CONFIG.profile, name))
+
+
+def best(run: Callable[[], object], repeats: int = 3) -> float:
+    """Seconds of the fastest of some runs after one that does not count."""
+    seconds = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
+
+
+def main(images: int | None = None, memory_gb: float = 4.0, only: str | None = None) -> None:
+    torch.set_num_threads(torch.get_num_threads())
+    spec = CONFIG.networks["squeezenet"]
+    entry = next(d for d in CONFIG.dissections if d.network == "squeezenet")
+    network = load_network(spec, asset(spec.weights), CONFIG.seed)
+    preprocess = Preprocess(spec.input, asset(spec.input.mean_image))
+    dataset = open_dataset(
+        CONFIG.datasets[entry.dataset], asset(CONFIG.datasets[entry.dataset].asset)
+    )
+    n = images or len(dataset)
+    cpu = torch.device("cpu")
+
+    def dissect(protocol: str, image: Callable[[int], torch.Tensor], labels: Labels) -> None:
+        measure(network, LAYERS, image, n, labels, [PROTOCOLS[protocol]], batch=entry.batch, top_images=10,
+                memory_gb=memory_gb, device=cpu, threads=torch.get_num_threads(), progress=False)  # fmt: skip
+
+    labels = Labels(dataset, preprocess.labels)
+    if only:  # nothing decoded beforehand: what grows here grows in a dissection
+        dissect(only, lambda i: preprocess(dataset.image(i)), labels)
+        print(f"{n} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f}")
+        return
+    x = torch.stack([preprocess(dataset.image(i)) for i in tqdm(range(n), "decoding")])
+    decoded = [labels.read(i) for i in tqdm(range(n), "labels")]
+    labels.read = decoded.__getitem__  # type: ignore[method-assign]
+    forward = {}
+    for layout in (torch.contiguous_format, torch.channels_last):
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+        for batch in (1, 5, 10, 20):
+
+            @torch.inference_mode()
+            def bare(batch: int = batch, layout: torch.memory_format = layout) -> None:
+                for i in range(0, n, batch):
+                    network(x[i : i + batch].to(memory_format=layout))
+
+            forward[layout, batch] = best(bare)
+            print(f"forward pass, {layout}, batch {batch}: {forward[layout, batch]:.2f} s")
+    fastest = min(forward.values())
+    for protocol in PROTOCOLS:
+        seconds = best(lambda protocol=protocol: dissect(protocol, x.__getitem__, labels))
+        print(
+            f"{protocol}: {seconds:.2f} s, {seconds / fastest:.2f} times the fastest forward pass"
+        )
+    for gigabytes in (0.05, 4.0):
+        for protocol in PROTOCOLS:
+            for count in (n // 4, n // 2, n):
+                command = [sys.executable, __file__, str(count), str(gigabytes), protocol]
+                shown = subprocess.run(
+                    command, check=True, capture_output=True, text=True
+                ).stdout.split()
+                print(f"{protocol}, {count} images, memory_gb {gigabytes}: peak {shown[1]} MB")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3])
+    else:
+        main()
