@@ -11,7 +11,7 @@ from torch import nn
 
 from dissection.config import Dissection
 from dissection.data import Dataset
-from dissection.dissect.protocols import PROTOCOLS
+from dissection.dissect.protocols import CVPR2017, PNAS2020, PROTOCOLS
 from dissection.dissect.run import Labels, measure, write
 from dissection.errors import DissectionError
 
@@ -87,9 +87,7 @@ def image_of(dataset):
     return lambda i: torch.from_numpy(dataset.image(i)).permute(2, 0, 1) / 255 - 0.5
 
 
-def run(
-    dataset, protocols=tuple(PROTOCOLS.values()), batch=7, memory_gb=1.0, top_images=3, net=None
-):
+def run(dataset, protocols=(CVPR2017, PNAS2020), batch=7, memory_gb=1.0, top_images=3, net=None):
     return measure(
         net or network(), LAYERS, image_of(dataset), len(dataset), Labels(dataset, resample), protocols, batch=batch,
         top_images=top_images, memory_gb=memory_gb, device=torch.device("cpu"), threads=1, progress=False,
