@@ -639,12 +639,12 @@ def dining_room(c: Canvas) -> None:
     r.glint(x + 0.5 * w * (1 if wx > x else -1), z0 + 0.08, z1 - 0.12, 0.312, 0.14)
     for along, z in ((-0.62, 0.3), (0.0, 0.26), (0.62, 0.3), (-0.4, 0.56), (0.4, 0.56)):
         if d.chance(0.75):
-            (px, py), s = r.at(x + along * w, 0.315, z), r.scale(z)
-            c.oval(px, py, 0.043 * s, 0.015 * s, (250, 248, 244), "plate", "ceramic", shade=(0, 0.1))
+            (px, py), k = r.at(x + along * w, 0.315, z), r.scale(z)
+            c.oval(px, py, 0.043 * k, 0.015 * k, (250, 248, 244), "plate", "ceramic", shade=(0, 0.1))
             if d.chance(0.5):
-                gx, gy = px + 0.055 * s, py - 0.008
-                c.poly(((gx - 0.014 * s, gy - 0.05 * s), (gx + 0.014 * s, gy - 0.05 * s), (gx + 0.008 * s, gy),
-                        (gx - 0.008 * s, gy)), (206, 222, 232), "glass", "glass")
+                gx, gy = px + 0.055 * k, py - 0.008
+                c.poly(((gx - 0.014 * k, gy - 0.05 * k), (gx + 0.014 * k, gy - 0.05 * k), (gx + 0.008 * k, gy),
+                        (gx - 0.008 * k, gy)), (206, 222, 232), "glass", "glass")
     px, py = r.at(x, 0.315, 0.46)
     vase(c, px, py, d(0.14, 0.2)) if d.chance(0.7) else None
     if d.chance(0.5):

@@ -45,13 +45,13 @@ def face(c: Canvas) -> None:
             c.oval(x + s * rx * 1.02, y + 0.085, 0.024, 0.03, jewel, "earring", "metal", glow=0.4)
     jaw = d(0.72, 0.95) if not child else 1.0
     t = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-    outline = np.where(np.sin(t) > 0, 1 - (1 - jaw) * np.sin(t) ** 2, 1)
-    c.poly(place(np.stack([np.cos(t) * outline, np.sin(t)], 1), x, y, rx, ry), skin, "person.head", "skin",
+    wide = np.where(np.sin(t) > 0, 1 - (1 - jaw) * np.sin(t) ** 2, 1)
+    c.poly(place(np.stack([np.cos(t) * wide, np.sin(t)], 1), x, y, rx, ry), skin, "person.head", "skin",
             shade=(light, 0.03), bulge=0.14)
     if beard:
-        low = t[(t > 0.15) & (t < np.pi - 0.15)]
-        edge = np.stack([np.cos(low) * (1 - (1 - jaw) * np.sin(low) ** 2), np.sin(low) * 1.03], 1)
-        upper = np.stack([np.cos(low) * 0.82, 0.2 + 0.14 * np.sin(low)], 1)[::-1]
+        chin = t[(t > 0.15) & (t < np.pi - 0.15)]
+        edge = np.stack([np.cos(chin) * (1 - (1 - jaw) * np.sin(chin) ** 2), np.sin(chin) * 1.03], 1)
+        upper = np.stack([np.cos(chin) * 0.82, 0.2 + 0.14 * np.sin(chin)], 1)[::-1]
         c.poly(place(np.concatenate([edge, upper]), x, y, rx, ry), dim(hair, 0.95), "person.head.beard", "hair",
                 grain=0.1)
     if child:
@@ -81,9 +81,9 @@ def face(c: Canvas) -> None:
     lips = mix(skin, (196, 60, 70), 0.62 if long_hair else 0.42)
     if smile:
         xs = np.linspace(-1, 1, 9)
-        for wide, lift, depth, colour in ((0.95, 0.0, 0.088, lips), (0.82, 0.004, 0.066, (252, 250, 246))):
+        for spread, lift, depth, colour in ((0.95, 0.0, 0.088, lips), (0.82, 0.004, 0.066, (252, 250, 246))):
             upper = np.stack([mx + xs * mw, my - 0.022 * xs**2 + lift], 1)
-            lower = np.stack([mx + xs[::-1] * mw * wide, my - 0.016 + depth * (1 - xs**2)], 1)
+            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * (1 - xs**2)], 1)
             c.poly(np.concatenate([upper, lower]), colour, "person.head.mouth", "skin")
     else:
         c.oval(mx, my + 0.008, mw, 0.021, lips, "person.head.mouth", "skin")
