@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, Path]:
     images.mkdir(), folder.mkdir()
     places = [draw(images / f"{i:02}.png", i) for i in range(12)]
     random = np.random.default_rng(0)
-    arrays, scores, metadata, rows = {}, {}, {}, []
+    arrays, scores, centres, rows = {}, {}, {}, []
     for layer, (h, w, stride) in LAYERS.items():
         offset = (SIZE - 1 - stride * (h - 1)) / 2
         centre = offset + stride * np.arange(h)
@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, Path]:
         arrays[f"{layer}.images"] = chosen.astype(np.int64)
         arrays[f"{layer}.peaks"] = maps.max((2, 3)).astype(np.float32)
         arrays[f"{layer}.maps"] = maps
-        metadata[f"{layer}.centres"] = json.dumps({"offset": [offset] * 2, "stride": [stride] * 2})
+        centres[layer] = {"offset": [offset] * 2, "stride": [stride] * 2}
         for protocol in ("cvpr2017", "pnas2020"):
             iou = random.random((UNITS, len(CONCEPTS))).astype(np.float32) ** 3 / 3
             iou[-1] = 0  # a unit that knows nothing
@@ -84,7 +84,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, Path]:
     pd.DataFrame(rows).to_csv(folder / "units.csv", index=False)
     concepts = pd.DataFrame(CONCEPTS, columns=["name", "category"], index=range(1, 5))
     concepts.assign(images=12).to_csv(folder / "concepts.csv", index_label="number")
-    save_file(arrays, folder / "top.safetensors", metadata)
+    save_file(arrays, folder / "top.safetensors", {"centres": json.dumps(centres)})
     save_file(scores, folder / "iou.safetensors")
     config = Config.model_validate(
         {

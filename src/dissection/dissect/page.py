@@ -98,7 +98,7 @@ class Strips:
         with safe_open(self.file, framework="numpy") as file:
             images = file.get_slice(f"{layer}.images")[chosen]
             maps = file.get_slice(f"{layer}.maps")[chosen].astype(np.float32)
-            centres = json.loads(file.metadata()[f"{layer}.centres"])
+            centres = json.loads(file.metadata()["centres"])[layer]
         rows, columns = interpolation(
             PROTOCOLS[protocol], maps.shape[2:], centres, self.preprocess.size, SIDE
         )

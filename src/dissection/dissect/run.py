@@ -483,7 +483,7 @@ def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence
         top[f"{layer}.images"] = x.top.images.cpu().contiguous()
         top[f"{layer}.peaks"] = x.top.peaks.cpu().contiguous()
         top[f"{layer}.maps"] = x.maps.cpu().half()
-        centres[f"{layer}.centres"] = json.dumps({"offset": x.centres[0], "stride": x.centres[1]})
+        centres[layer] = {"offset": x.centres[0], "stride": x.centres[1]}
         for p in protocols:
             overlap, name = x.overlap[p.name], f"{layer}.{p.name}"
             score = overlap.iou().cpu().numpy()
@@ -503,7 +503,7 @@ def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence
     for file, arrays, metadata in (
         ("iou", iou, None),
         ("counts", counts, None),
-        ("top", top, centres),
+        ("top", top, {"centres": json.dumps(centres)}),  # several keys would come in random order
     ):
         with replacing(out / f"{file}.safetensors") as beside:
             save_file(arrays, beside, metadata)
