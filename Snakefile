@@ -125,6 +125,7 @@ if workflow.is_main_process:
 
 onstart:
     # Snakemake's own lock outlives a killed run; the kernel gives this one back. Hence `nolock`.
+    global LOCK  # held as long as the process lives
     LOCK = open(".snakemake/dissection.lock", "w")
     if workflow.is_main_process:
         try:
