@@ -33,7 +33,7 @@ from dissection.paths import replacing
 
 SMALLEST_PART = 0.35  # of an image, by area, that augmentation leaves of it
 SMALLEST, LARGEST = 0.15, 0.7  # side of an object's square, as a share of the image's shorter side
-RAREST = 200  # crops of an object in the training set for it to become a class
+RAREST = 150  # crops of an object in the training set for it to become a class
 CURVE = 25  # points of the training curve in the manifest
 
 
@@ -214,9 +214,9 @@ def _snapshot(out: Path, iteration: int) -> Path:
 
 
 def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Square crops (side, side, 3) round the separate pieces of each object of an image, and its number.
+    """A square crop (side, side, 3) round the largest piece of each object of an image, and its number.
 
-    Pieces that are small, or large as sky and wall are, or that leave the image, are passed over.
+    Objects that are small, or large as sky and wall are, or that leave the image, are passed over.
     """
     image = dataset.image(index)
     height, width = image.shape[:2]
@@ -224,14 +224,15 @@ def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int
         scale = np.array([width / labels.shape[1], height / labels.shape[0]] * 2)
         for number in np.unique(labels[labels > 0]):
             mask = (labels == number).astype(np.uint8)
-            for box in cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:, :4]:
-                x, y, w, h = box * scale
-                side = max(w, h) * 1.25
-                if not SMALLEST <= side / min(width, height) <= LARGEST:
-                    continue
-                left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
-                if left < 0 or top < 0 or left + side > width or top + side > height:
-                    continue
+            pieces = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:]
+            x, y, w, h = pieces[pieces[:, cv2.CC_STAT_AREA].argmax(), :4] * scale
+            side = 1.25 * max(w, h)
+            left, top = x + w / 2 - side / 2, y + h / 2 - side / 2
+            if (
+                SMALLEST <= side / min(width, height) <= LARGEST
+                and min(left, top) >= 0
+                and max(left - width, top - height) + side <= 0
+            ):
                 left, top, side = round(left), round(top), round(side)
                 yield image[top : top + side, left : left + side], int(number)
 
