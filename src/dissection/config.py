@@ -132,6 +132,16 @@ class Network(Section):
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
 
 
+class Basis(Section):
+    """A layer seen in random bases too: Q^power for rotations Q drawn uniformly, one for each seed."""
+
+    layer: str = Field(description="printed name of the layer")
+    powers: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        min_length=1, description="powers of Q; 0 would be the layer itself"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="a rotation for each")
+
+
 class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
@@ -141,6 +151,7 @@ class Dissection(Section):
         min_length=1, description="definitions of threshold and IoU to apply"
     )
     batch: int = Field(default=10, gt=0, description="images a forward pass")
+    bases: list[Basis] = Field(default=[], description="layers to be dissected in random bases too")
     top_images: int = Field(default=10, gt=0, description="images kept per unit for its page")
 
 
@@ -247,6 +258,10 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         yield f"dissections.{i}.dataset", entry.dataset, datasets
+        for j, basis in enumerate(entry.bases):
+            if entry.network in networks:
+                layers = list(config.networks[entry.network].layers)
+                yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
     table, figure = config.rows.table_3_1, config.rows.fig_3_5
     if table is not None:
         yield "rows.table_3_1.dataset", table.dataset, datasets
