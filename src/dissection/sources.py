@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 # they carry settings, which a job is given as params, or messages: neither is a result
-SETTINGS = {"dissection", "dissection.config", "dissection.errors", "dissection.paths"}
+SETTINGS = {"dissection.config", "dissection.errors", "dissection.paths"}
 
 
 def sources(*modules: str) -> list[str]:
@@ -27,15 +27,14 @@ def sources(*modules: str) -> list[str]:
 
 @cache
 def _imports(module: str) -> set[str]:
-    """Modules of this package that a module imports, with the packages they lie in."""
+    """Modules of this package that a module imports, at its head or in a function."""
     names = set()
     for node in ast.walk(ast.parse(_file(module).read_text(), _file(module))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    parents = {name.rpartition(".")[0] for name in names | {module}}
-    return {n for n in names | parents if n.startswith("dissection") and _file(n).is_file()}
+    return {n for n in names if n.startswith("dissection.") and _file(n).is_file()}
 
 
 def _file(module: str) -> Path:
