@@ -10,7 +10,6 @@ resumes from the checkpoint of its last epoch and ends, on a CPU with as many th
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ from dissection.paths import replacing
 
 SMALLEST_PART = 0.35  # of an image, by area, that augmentation leaves of it
 SMALLEST, LARGEST = 0.15, 0.7  # side of an object's square, as a share of the image's shorter side
-RAREST = 150  # crops of an object in the training set for it to become a class
 CURVE = 25  # points of the training curve in the manifest
 
 
@@ -57,17 +55,22 @@ def train(
         raise DissectionError(f"network {name}: it has no recipe to train by")
     preprocess = Preprocess(spec.input)
     images, names = _examples(train_set, recipe.target, preprocess, config.memory_gb)
-    counts = Counter(names)
+    network = load_network(spec, None, config.seed).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on CPUs
+    with torch.inference_mode():
+        outputs = network(preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)).shape[1]
     classes: Sequence[str] = train_set.classes
-    if recipe.target == "object":
-        classes = sorted(c for c in counts if counts[c] >= RAREST)
+    if recipe.target == "object":  # as many as the network has outputs, the most frequent
+        classes = sorted(sorted(set(names), key=lambda c: (-names.count(c), c))[:outputs])
+    if outputs != len(classes):
+        raise DissectionError(
+            f"networks.{name}.arguments: the network has {outputs} outputs, "
+            f"its training set {len(classes)} classes ({', '.join(classes)})"
+        )
     images, targets = _targets(images, names, classes)
     held_out = _targets(
         *_examples(validation_set, recipe.target, preprocess, config.memory_gb), classes
     )
-    network = load_network(spec, None, config.seed).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on CPUs
-    _check_outputs(network, name, classes, preprocess.size, device)
 
     steps = len(images) // recipe.batch
     total = recipe.epochs * steps
@@ -272,18 +275,6 @@ def _targets(
     return images[kept], torch.tensor([classes.index(name) for name in names if name in classes])
 
 
-def _check_outputs(
-    network: nn.Module, name: str, classes: Sequence[str], size: int, device: torch.device
-) -> None:
-    with torch.inference_mode():
-        outputs = network(torch.zeros(1, 3, size, size, device=device)).shape[1]
-    if outputs != len(classes):
-        raise DissectionError(
-            f"networks.{name}.arguments: the network has {outputs} outputs, "
-            f"its training set {len(classes)} classes ({', '.join(classes)})"
-        )
-
-
 def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     """Copy the weights (and snapshots) of a training run into `out` and enter them in its manifest.json.
 
@@ -291,8 +282,9 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     curve, and the file with its sha256 and bytes.
     """
     files = {name: trained / "weights.safetensors"}
-    snapshots = (trained / "snapshots").glob("*.safetensors")
-    files |= {f"{name}.{path.stem}": path for path in sorted(snapshots, key=lambda p: int(p.stem))}
+    recipe = config.networks[name].recipe
+    if recipe is not None:
+        files |= {f"{name}.{i}": _snapshot(trained, i) for i in recipe.snapshots}
     for path in (*files.values(), trained / "metrics.json", trained / "curve.csv"):
         if not path.is_file():
             raise DissectionError(f"network {name}: no {path}; train it first (snakemake weights)")
