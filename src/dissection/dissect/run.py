@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dissection.config import Config, Dissection
+from dissection.config import Basis, Config, Dissection
 from dissection.data import Dataset, open_dataset
+from dissection.dissect.basis import basis_name, power, random_rotation
 from dissection.dissect.protocols import PROTOCOLS, Protocol
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, check_layers, load_network
@@ -32,22 +33,17 @@ from dissection.paths import replacing
 from dissection.probe import Centres, Probe, receptive_field_centres
 from dissection.stats import Overlap, TopFraction, TopImages
 from dissection.stats.upsample import Upsampling
+from dissection.style import CATEGORIES
 
-CATEGORIES = (
-    "object",
-    "part",
-    "scene",
-    "material",
-    "texture",
-    "color",
-)  # the order of the thesis's figures
+# printed name -> (layer, rotation (units, units)): the layer as seen in another basis
+Bases = dict[str, tuple[str, np.ndarray]]
 
 
 class Activations:
     """The activations of all layers, batch by batch, as often as asked; computed once if they fit in memory."""
 
-    def __init__(self, network: nn.Module, layers: dict[str, str], image: Callable[[int], Tensor], images: int,
-                 batch: int, device: torch.device, memory: float, threads: int):  # fmt: skip
+    def __init__(self, network: nn.Module, layers: dict[str, str], bases: Bases, image: Callable[[int], Tensor],
+                 images: int, batch: int, device: torch.device, memory: float, threads: int):  # fmt: skip
         """layers: printed name -> module; image: index -> (channels, h, w); memory: bytes."""
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layers, self.image, self.images, self.batch = layers, image, images, batch
@@ -63,6 +59,9 @@ class Activations:
                                           "not (images, units, h, w)")  # fmt: skip
                 _, units, h, w = probe.kept[module].shape
                 self.shapes[layer] = (h, w, units)
+        self.bases = {
+            n: (layer, torch.from_numpy(q).float().to(device)) for n, (layer, q) in bases.items()
+        }
         size = 4 * images * sum(h * w * units for h, w, units in self.shapes.values())
         self.fits = size <= memory
         self._cache: dict[str, Tensor] = {}
@@ -76,7 +75,8 @@ class Activations:
             for layer, s in self.shapes.items()
         }
         for start, kept in tqdm(self, "activations", self.batches, disable=not progress):
-            for layer, a in kept.items():
+            for layer in cache:
+                a = kept[layer]
                 cache[layer][start : start + len(a)] = a
         self._cache = cache
 
@@ -96,7 +96,7 @@ class Activations:
         if self._cache:
             for batch in batches:
                 chosen = slice(batch.start, batch.stop, batch.step)
-                yield {layer: a[chosen] for layer, a in self._cache.items()}
+                yield self._with_bases({layer: a[chosen] for layer, a in self._cache.items()})
             return
 
         def load(batch: range) -> Tensor:
@@ -114,7 +114,11 @@ class Activations:
                             f"layer {layer!r}: image {batch[0]} gives {tuple(a.shape[1:])}, "
                             f"image 0 gave {self.shapes[layer]} (h, w, units)"
                         )
-                yield kept
+                yield self._with_bases(kept)
+
+    def _with_bases(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The layers, and those seen in another basis: unit k is row k of the rotation."""
+        return batch | {name: batch[layer] @ q.T for name, (layer, q) in self.bases.items()}
 
 
 def ahead(load: Callable, items: Sequence, threads: int) -> Iterator:
@@ -245,21 +249,23 @@ def upsampling(
 @torch.no_grad()
 def measure(network: nn.Module, layers: dict[str, str], image: Callable[[int], Tensor], images: int, labels: Labels,
             protocols: Sequence[Protocol], *, batch: int, top_images: int, memory_gb: float, device: torch.device,
-            threads: int, progress: bool = True) -> Result:  # fmt: skip
-    """Thresholds, overlaps and top images of all units of all layers under all protocols.
+            threads: int, bases: Bases | None = None, progress: bool = True) -> Result:  # fmt: skip
+    """Thresholds, overlaps and top images of all units of all layers and bases under all protocols.
 
     image: index -> (channels, size, size) float32; labels: see `Labels`. Raises DissectionError if a layer does
     not exist, puts out no maps, or gives NaN.
     """
     size = image(0).shape[-1]
     activations = Activations(
-        network, layers, image, images, batch, device, memory_gb * 2**30, threads
+        network, layers, bases or {}, image, images, batch, device, memory_gb * 2**30, threads
     )
-    found = {
-        layer: Layer(shape, activations.centres[layers[layer]], TopImages(shape[2], top_images, device),
-                     torch.zeros(shape[2], min(top_images, images), *shape[:2], device=device))
-        for layer, shape in activations.shapes.items()
-    }  # fmt: skip
+    seen = {n: n for n in layers} | {n: layer for n, (layer, _) in activations.bases.items()}
+    found = {}
+    for name, layer in seen.items():
+        h, w, units = shape = activations.shapes[layer]
+        maps = torch.zeros(units, min(top_images, images), h, w, device=device)
+        centres = activations.centres[layers[layer]]
+        found[name] = Layer(shape, centres, TopImages(units, top_images, device), maps)
     up = {(layer, p.name): upsampling(p, x.shape, x.centres, size, device)
           for layer, x in found.items() for p in protocols}  # fmt: skip
     thresholds(activations, found, protocols, up, progress)
@@ -268,11 +274,8 @@ def measure(network: nn.Module, layers: dict[str, str], image: Callable[[int], T
 
 
 SAMPLE = 128  # images that a threshold is guessed from, at up to twice as many places in each
-GUESSES = (
-    1.3,
-    4.0,
-    torch.inf,
-)  # the guess spans the fractions q / g to q g; the next g if it was wrong
+# A guess spans the fractions q / g to q g; where it was wrong, the next g is tried.
+GUESSES = (1.3, 4.0, torch.inf)
 
 
 def thresholds(
@@ -453,6 +456,7 @@ def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path
     protocols = [PROTOCOLS[name] for name in entry.protocols]
     result = measure(
         network, spec.layers, lambda i: preprocess(dataset.image(i)), len(dataset), labels, protocols,
+        bases=random_bases(network, spec.layers, entry.bases, preprocess(dataset.image(0))),
         batch=entry.batch, top_images=entry.top_images, memory_gb=config.memory_gb, device=device, threads=threads,
     )  # fmt: skip
     write(result, entry, labels, protocols, out)
@@ -471,6 +475,22 @@ def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path
     }  # fmt: skip
     with replacing(out / "summary.json") as beside:
         beside.write_text(json.dumps(summary, indent=2) + "\n")
+
+
+@torch.no_grad()
+def random_bases(
+    network: nn.Module, layers: dict[str, str], wanted: Sequence[Basis], image: Tensor
+) -> Bases:
+    """Every power of every rotation that the configuration asks for (thesis 3.3.2)."""
+    bases: Bases = {}
+    with Probe(network, [layers[basis.layer] for basis in wanted]) as probe:
+        probe(image[None])
+    for basis in wanted:
+        for seed in basis.seeds:
+            q = random_rotation(probe.kept[layers[basis.layer]].shape[1], seed)
+            for alpha in basis.powers:
+                bases[basis_name(basis.layer, alpha, seed)] = (basis.layer, power(q, alpha))
+    return bases
 
 
 def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence[Protocol],
