@@ -130,8 +130,7 @@ def test_dvc_yaml_and_the_rules_are_honest(finished):
             owners = [name for name, out in made if within(output, [out])]
             assert len(owners) == 1, f"{output} of target {target} lies under no stage's outs"
             if STAGES[owners[0]] is not stage:
-                assert within(output, stage["deps"]), f"{output} is no dep of {target}"
-                continue
+                continue  # it must be a dep if a job of this stage reads it, and that is seen below
             job = jobs[output]
             for path in job["input"]:
                 assert within(path, stage["deps"] + outs(stage)), f"{path} is no dep of {target}"
