@@ -10,7 +10,7 @@ resumes from the checkpoint of its last epoch and ends, on a CPU with as many th
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample
 from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
-from dissection.config import Config
+from dissection.config import Config, Recipe
 from dissection.data import Dataset
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, read_weights
 from dissection.paths import replacing
 
+CHECKPOINT = "checkpoint.pt"
 SMALLEST_PART = 0.35  # of an image, by area, that augmentation leaves of it
 SMALLEST, LARGEST = 0.15, 0.7  # side of an object's square, as a share of the image's shorter side
 CURVE = 25  # points of the training curve in the manifest
@@ -72,29 +73,74 @@ def train(
         *_examples(validation_set, recipe.target, preprocess, config.memory_gb), classes
     )
 
-    steps = len(images) // recipe.batch
-    total = recipe.epochs * steps
-    if not steps or not len(held_out[0]):
+    if len(images) < recipe.batch or not len(held_out[0]):
         raise DissectionError(f"network {name}: too few images for a batch of {recipe.batch}")
-    if max(recipe.snapshots, default=0) > total:
-        raise DissectionError(f"network {name}: recipe.snapshots go beyond the {total} iterations")
-    optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
-    schedule = OneCycleLR(optimizer, recipe.learning_rate, total, cycle_momentum=False)
+
+    def step(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        target = targets[chosen].to(device)
+        scores = network(preprocess.normalise(augment(images[chosen]).to(device)))
+        return cross_entropy(scores, target), (scores.argmax(1) == target).float().mean()
+
+    def validate() -> tuple[float, float]:
+        return evaluate(network, preprocess, *held_out, device)
 
     # a checkpoint of other data or another recipe is no start
     how = spec.model_dump(include={"module", "arguments", "input", "recipe"})
     identity = hashlib.sha256(json.dumps([how, config.seed]).encode())
     identity.update(images.numpy().data)
     identity.update(targets.numpy().data)
+    curve = fit(
+        network, recipe, config.seed, len(images), step, validate, out, identity.hexdigest(), name
+    )
+    save_weights(network, out / "weights.safetensors")
+    network.load_state_dict(read_weights(out / "weights.safetensors"))
+    accuracy, loss = validate()
+    metrics = {
+        "classes": list(classes),
+        "images": len(images),
+        "iterations": curve[-1]["iteration"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "train_accuracy": curve[-1]["train_accuracy"],
+        "validation_accuracy": accuracy,
+        "validation_images": len(held_out[0]),
+        "validation_loss": loss,
+    }
+    with replacing(out / "metrics.json") as path:
+        path.write_text(json.dumps(metrics, indent=2) + "\n")
+    (out / CHECKPOINT).unlink()
+
+
+def fit(
+    network: nn.Module,
+    recipe: Recipe,
+    seed: int,
+    images: int,
+    step: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    validate: Callable[[], tuple[float, float]],
+    out: Path,
+    identity: str,
+    name: str,
+) -> list[dict[str, float]]:
+    """Train from the checkpoint in `out`, if it has the same identity, to the end. Returns the curve.
+
+    step: indices of a batch of the `images` -> loss and accuracy; validate: -> accuracy and loss.
+    """
+    steps = images // recipe.batch
+    total = recipe.epochs * steps
+    if max(recipe.snapshots, default=0) > total:
+        raise DissectionError(f"network {name}: recipe.snapshots go beyond the {total} iterations")
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    schedule = OneCycleLR(optimizer, recipe.learning_rate, total, cycle_momentum=False)
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     curve: list[dict[str, float]] = []
-    checkpoint = out / "checkpoint.pt"
-    saved = torch.load(checkpoint, device, weights_only=True) if checkpoint.exists() else {}
-    if saved.get("identity") == identity.hexdigest():
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
+    saved = {}
+    if (out / CHECKPOINT).exists():
+        saved = torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
+    if saved.get("identity") == identity:
+        for key, part in parts.items():
+            part.load_state_dict(saved[key])
         curve = saved["curve"]
     elif 0 in recipe.snapshots:
         save_weights(network, _snapshot(out, 0))
@@ -102,22 +148,18 @@ def train(
     iteration = len(curve) * steps
     with tqdm(total=total, initial=iteration, desc=f"train {name}", unit="step") as progress:
         for epoch in range(len(curve), recipe.epochs):
-            losses, hits = torch.zeros((), device=device), torch.zeros((), device=device)
             network.train()
+            losses, accuracies = torch.zeros(()), torch.zeros(())
             with torch.random.fork_rng():
-                torch.manual_seed(config.seed * 2**20 + epoch)
-                order = torch.randperm(len(images))[: steps * recipe.batch]
+                torch.manual_seed(seed * 2**20 + epoch)
+                order = torch.randperm(images)[: steps * recipe.batch]
                 for chosen in order.view(steps, recipe.batch):
-                    batch = preprocess.normalise(augment(images[chosen]).to(device))
-                    target = targets[chosen].to(device)
-                    scores = network(batch)
-                    loss = cross_entropy(scores, target)
+                    loss, accuracy = step(chosen)
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
                     schedule.step()
-                    losses += loss.detach()
-                    hits += (scores.argmax(1) == target).sum()
+                    losses, accuracies = losses + loss.detach(), accuracies + accuracy
                     iteration += 1
                     progress.update()
                     if iteration in recipe.snapshots:
@@ -130,40 +172,18 @@ def train(
             row: dict[str, float] = {
                 "iteration": iteration,
                 "loss": losses.item() / steps,
-                "train_accuracy": hits.item() / (steps * recipe.batch),
-                "validation_accuracy": evaluate(network, preprocess, *held_out, device)[0],
+                "train_accuracy": accuracies.item() / steps,
+                "validation_accuracy": validate()[0],
                 "learning_rate": float(schedule.get_last_lr()[0]),
             }
             curve.append(row)
             progress.set_postfix(loss=row["loss"], accuracy=row["validation_accuracy"])
             with replacing(out / "curve.csv") as path:
                 pd.DataFrame(curve).to_csv(path, index=False, float_format="%.6g")
-            state = {
-                "identity": identity.hexdigest(),
-                "curve": curve,
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-            }
-            with replacing(checkpoint) as path:
-                torch.save(state, path)
-
-    save_weights(network, out / "weights.safetensors")
-    network.load_state_dict(read_weights(out / "weights.safetensors"))
-    accuracy, mean_loss = evaluate(network, preprocess, *held_out, device)
-    metrics = {
-        "classes": list(classes),
-        "images": len(images),
-        "iterations": total,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "train_accuracy": curve[-1]["train_accuracy"],
-        "validation_accuracy": accuracy,
-        "validation_images": len(held_out[0]),
-        "validation_loss": mean_loss,
-    }
-    with replacing(out / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2) + "\n")
-    checkpoint.unlink()
+            state = {key: part.state_dict() for key, part in parts.items()}
+            with replacing(out / CHECKPOINT) as path:
+                torch.save(state | {"identity": identity, "curve": curve}, path)
+    return curve
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
