@@ -119,6 +119,15 @@ class _Tracer(fx.Tracer):
         return m is self.layer or super().is_leaf_module(m, module_qualified_name)
 
 
+def trace(network: nn.Module, layer: str) -> fx.Graph | None:
+    """The network's operations, the layer being one; None if it has control flow that depends on data."""
+    try:
+        return _Tracer(layer_module(network, layer)).trace(network)
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError):
+        # fx raises any of these where Python itself has to look at a value it does not have yet.
+        return None
+
+
 Head = Callable[[Tensor], tuple[Tensor, ...]]
 Tail = Callable[[tuple[Tensor, ...], Tensor], Tensor]
 
@@ -132,11 +141,8 @@ def split(network: nn.Module, layer: str) -> tuple[Head, Tail]:
     The tail computes only what follows the layer if torch.fx can trace the network; a network with control flow
     that depends on data is run as a whole, with the layer's output replaced. Neither writes into its arguments.
     """
-    module = layer_module(network, layer)
-    try:
-        graph = _Tracer(module).trace(network)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError):
-        # fx raises any of these where Python itself has to look at a value it does not have yet.
+    graph = trace(network, layer)
+    if graph is None:
         return _split_by_hooks(network, layer)
     nodes = list(graph.nodes)
     calls = [n for n in nodes if n.op == "call_module" and n.target == layer]
