@@ -172,7 +172,7 @@ def test_does_not_depend_on_batch_or_memory(batch, memory_gb):
     dataset = Toy()
     result = run(dataset, batch=batch, memory_gb=memory_gb)
     same(result, run(dataset))
-    assert result.forward_passes == 1 if memory_gb == 1 else result.forward_passes >= 2
+    assert result.forward_passes == 1 if memory_gb == 1 else 3 <= result.forward_passes <= 5
 
 
 def test_one_pass_over_the_network_where_activations_fit():

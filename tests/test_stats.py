@@ -37,7 +37,7 @@ def cut(n, draw):
 
 
 @given(matrices, st.floats(0, 0.99), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_threshold_is_exact_in_any_batches(samples, fraction, data):
     top = TopFraction(samples.shape[1], fraction, len(samples))
     batches = data.draw(st.permutations(cut(len(samples), data.draw)))
@@ -49,7 +49,7 @@ def test_threshold_is_exact_in_any_batches(samples, fraction, data):
 
 
 @given(matrices, st.floats(0, 0.99), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_guess_gives_the_exact_threshold_or_is_found_out(samples, fraction, data):
     units = samples.shape[1]
     low = data.draw(hnp.arrays(np.float32, units, elements=values))
@@ -91,7 +91,7 @@ def test_a_missing_sample_is_an_error():
 
 
 @given(matrices, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_kth_largest(samples, data):
     n, units = samples.shape
     rank = data.draw(hnp.arrays(np.int64, units, elements=st.integers(-1, n + 2)))
@@ -106,7 +106,7 @@ def test_kth_largest(samples, data):
 
 
 @given(matrices, st.integers(1, 8), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_top_images_in_any_order(peaks, k, data):
     parts = [TopImages(peaks.shape[1], k) for _ in range(2)]
     for index, (start, stop) in enumerate(data.draw(st.permutations(cut(len(peaks), data.draw)))):
@@ -165,7 +165,7 @@ def interpolate(a, y, x, padding):
     st.floats(0.1, 3),
     st.integers(0, 99),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_upsampling_finds_exactly_the_pixels_above(shape, padding, offset, stride, seed):
     h, w, height, width = shape
     rng = np.random.default_rng(seed)

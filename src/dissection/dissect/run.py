@@ -32,6 +32,7 @@ from dissection.networks import Preprocess, check_layers, load_network
 from dissection.paths import replacing
 from dissection.probe import Centres, Probe, receptive_field_centres
 from dissection.stats import Overlap, TopFraction, TopImages
+from dissection.stats.quantile import Bracket
 from dissection.stats.upsample import Upsampling
 from dissection.style import CATEGORIES
 
@@ -47,7 +48,7 @@ class Activations:
         """layers: printed name -> module; image: index -> (channels, h, w); memory: bytes."""
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layers, self.image, self.images, self.batch = layers, image, images, batch
-        self.device, self.threads, self.passes = device, threads, 0
+        self.device, self.threads, self.memory, self.passes = device, threads, memory, 0
         first = image(0)[None].to(device)
         self.centres = receptive_field_centres(network, layers.values(), first)
         with Probe(network, layers.values()) as probe, torch.inference_mode():
@@ -63,7 +64,7 @@ class Activations:
             n: (layer, torch.from_numpy(q).float().to(device)) for n, (layer, q) in bases.items()
         }
         size = 4 * images * sum(h * w * units for h, w, units in self.shapes.values())
-        self.fits = size <= memory
+        self.fits = size <= memory / 2
         self._cache: dict[str, Tensor] = {}
 
     def keep(self, progress: bool) -> None:
@@ -219,6 +220,19 @@ class Layer:
     maps: Tensor  # (units, k, h, w) activations of the top images
     threshold: dict[str, Tensor] = field(default_factory=dict)  # protocol -> (units,)
     overlap: dict[str, Overlap] = field(default_factory=dict)
+    least: float = math.inf  # smallest activation
+
+    def add_peaks(self, name: str, start: int, a: Tensor) -> None:
+        """a: (n, h, w, units), of the images from `start` on. Raises DissectionError if one is not finite."""
+        highest = a.amax((1, 2))
+        if not highest.isfinite().all():
+            image, unit = (~highest.isfinite()).nonzero()[0].tolist()
+            raise DissectionError(
+                f"layer {name!r}: unit {unit} is not finite on image {start + image}; "
+                "check the weights and the input normalisation"
+            )
+        self.top.add(torch.arange(start, start + len(a), device=a.device), highest)
+        self.least = min(self.least, a.min().item())
 
 
 @dataclass
@@ -292,96 +306,106 @@ def thresholds(
     """
     images = activations.images
     jobs = {
-        (layer, p.name): Threshold(p, up[layer, p.name], images, found[layer].shape[2])
+        (layer, p.name): Threshold(p, up[layer, p.name], images, found[layer].shape)
         for layer in found
         for p in protocols
     }
     activations.keep(progress)
-    for batch in activations.of(range(0, images, max(1, images // SAMPLE))):
+    sampled = range(0, images, max(1, images // SAMPLE))
+    for batch in activations.of(sampled):
         for (layer, _), job in jobs.items():
-            job.sample(batch[layer])
-    for attempt, guess in enumerate(GUESSES):
-        for (layer, _), job in jobs.items():
-            job.start(guess, found[layer].shape[:2])
+            job.sample(batch[layer], len(sampled))
+    first = True
+    while any(len(job.open) for job in jobs.values()):
+        for job in jobs.values():
+            job.start(activations.memory / 4 / len(jobs))
         bar = tqdm(activations, "thresholds", activations.batches, disable=not progress)
         for start, batch in bar:
             for layer, a in batch.items():
-                if attempt == 0:
-                    found[layer].top.add(
-                        torch.arange(start, start + len(a), device=a.device), peaks(layer, start, a)
-                    )
+                if first:
+                    found[layer].add_peaks(layer, start, a)
                 for (other, _), job in jobs.items():
-                    if other == layer and len(job.open):
+                    if other == layer:
                         job.add(a)
-        for job in jobs.values():
-            job.finish()
-        if not any(len(job.open) for job in jobs.values()):
-            break
+        for (layer, _), job in jobs.items():
+            job.finish(found[layer].least)
+        first = False
     for (layer, name), job in jobs.items():
         found[layer].threshold[name] = job.value
 
 
-def peaks(layer: str, start: int, a: Tensor) -> Tensor:
-    """(n, h, w, units) -> (n, units) largest activations. Raises DissectionError if one is not finite."""
-    highest = a.amax((1, 2))
-    if not highest.isfinite().all():
-        image, unit = (~highest.isfinite()).nonzero()[0].tolist()
-        raise DissectionError(
-            f"layer {layer!r}: unit {unit} is not finite on image {start + image}; "
-            "check the weights and the input normalisation"
-        )
-    return highest
-
-
 class Threshold:
-    """The thresholds of one layer under one protocol while they are being found."""
+    """The thresholds of one layer under one protocol while they are being found, pass by pass."""
 
-    def __init__(self, protocol: Protocol, up: Upsampling, images: int, units: int):
+    def __init__(
+        self, protocol: Protocol, up: Upsampling, images: int, shape: tuple[int, int, int]
+    ):
+        h, w, units = shape
         self.protocol, self.up, self.images = protocol, up, images
+        self.raw = protocol.samples == "raw"
+        self.cells = h * w if self.raw else up.height * up.width
+        places = h * w if self.raw else up.height * up.width
+        self._step = math.ceil((places / (2 * SAMPLE)) ** 0.5)
         self.open = torch.arange(units, device=up.y.device)  # units still to do
         self.value = torch.full((units,), torch.nan, device=up.y.device)
-        self._sample: list[Tensor] = []
-        self._top: TopFraction
+        self._sample = torch.empty(0, units, device=up.y.device)
+        self._sampled = 0
+        self._guesses = iter(GUESSES)
+        self._statistic: TopFraction | Bracket | None = None
 
-    def sample(self, a: Tensor) -> None:
-        """Take samples of an evenly spread part of the places."""
-        if self.protocol.samples == "raw":
-            step = math.ceil((a.shape[1] * a.shape[2] / (2 * SAMPLE)) ** 0.5)
-            values = a[:, ::step, ::step]
-        else:
-            step = math.ceil((self.up.height * self.up.width / (2 * SAMPLE)) ** 0.5)
-            values = self.up.every(step).dense(a)
-        self._sample.append(values.reshape(-1, a.shape[3]))
+    def sample(self, a: Tensor, images: int) -> None:
+        """Take samples of an evenly spread part of the places, and keep the top of all `images`."""
+        step = self._step
+        values = a[:, ::step, ::step] if self.raw else self.up.every(step).dense(a)
+        values = values.reshape(-1, a.shape[3])
+        self._sampled += len(values)
+        top = int(len(values) / len(a) * images * self.protocol.fraction * GUESSES[1]) + 1
+        values = torch.cat([self._sample, values])
+        self._sample = values.topk(min(top, len(values)), dim=0).values
 
-    def start(self, guess: float, cells: tuple[int, int]) -> None:
-        """Look for the thresholds between two quantiles of the sample."""
+    def start(self, memory: float) -> None:
+        """Choose what to look for in the next pass: a guess's bracket, narrower where memory (bytes) is short."""
         if not len(self.open):
             return
-        q = self.protocol.fraction
-        sample = torch.cat(self._sample)[:, self.open].T
-        low = high = None
-        if q * guess < 1:
-            largest = sample.topk(int(sample.shape[1] * q * guess) + 1, dim=1).values
-            low, high = largest[:, -1], largest[:, int(sample.shape[1] * q / guess)]
-        self._cells = self.up.height * self.up.width
-        if self.protocol.samples == "raw":
-            self._cells = cells[0] * cells[1]
-        self._top = TopFraction(
-            len(self.open), q, self.images * self._cells, low, high, self.value.device
-        )
+        units, q, samples = len(self.open), self.protocol.fraction, self.images * self.cells
+        low: Tensor | None
+        high: Tensor | None
+        if isinstance(self._statistic, Bracket):
+            low, high = self._statistic.narrowed()
+        else:
+            guess, rank = next(self._guesses), int(q * samples) + 1
+            low = high = None
+            if guess < torch.inf:
+                top = self._sample[:, self.open]
+                low = top[min(int(self._sampled * q * guess), len(top) - 1)]
+                high = top[int(self._sampled * q / guess)]
+                if rank * (guess - 1 / guess) * units * TopFraction.BYTES > memory:
+                    self._statistic = Bracket(rank, low, high)
+                    return
+        self._statistic = TopFraction(units, q, samples, low, high, self.value.device)
 
     def add(self, a: Tensor) -> None:
+        if not len(self.open) or self._statistic is None:
+            return
         a = a if len(self.open) == a.shape[3] else a[..., self.open]
-        if self.protocol.samples == "raw":
-            self._top.add_dense(a.reshape(-1, a.shape[3]))
+        if self.raw:
+            values = a.reshape(-1, a.shape[3])
+            row, unit = (values > self._statistic.floor).nonzero(as_tuple=True)
+            value = values[row, unit]
         else:
-            above = self.up.above(self.up.corners(a), self._top.floor)
-            self._top.add(above.unit, above.value, len(a) * self._cells)
+            _, unit, _, value = self.up.above(self.up.corners(a), self._statistic.floor)
+        self._statistic.add(unit, value, len(a) * self.cells)
 
-    def finish(self) -> None:
-        if len(self.open):
-            self.value[self.open] = self._top.threshold()
-            self.open = self.value.isnan().nonzero()[:, 0]
+    def finish(self, least: float) -> None:
+        """least: the smallest activation of the layer; a threshold cannot lie lower."""
+        top = self._statistic
+        if not len(self.open) or not isinstance(top, TopFraction):
+            return
+        value = top.threshold()
+        # With a rectifier, many a unit's threshold is 0: fewer than `rank` samples lie above, the rest are 0.
+        lowest = value.isnan() & (top.above < top.rank) & (top.low == least)
+        self.value[self.open] = torch.where(lowest, top.low, value)
+        self.open = self.value.isnan().nonzero()[:, 0]
 
 
 def overlaps(activations: Activations, found: dict[str, Layer], protocols: Sequence[Protocol],
@@ -483,6 +507,8 @@ def random_bases(
 ) -> Bases:
     """Every power of every rotation that the configuration asks for (thesis 3.3.2)."""
     bases: Bases = {}
+    if not wanted:
+        return bases
     with Probe(network, [layers[basis.layer] for basis in wanted]) as probe:
         probe(image[None])
     for basis in wanted:

@@ -22,6 +22,8 @@ class TopFraction:
     unit are kept.
     """
 
+    BYTES = 80  # of memory a sample kept, all that selecting among them takes included
+
     def __init__(
         self,
         units: int,
@@ -35,7 +37,8 @@ class TopFraction:
         low, high: (units,) float32."""
         self.units, self.fraction, self.samples = units, fraction, samples
         self.rank = int(fraction * samples) + 1
-        self.floor = torch.full((units,), -torch.inf, device=device) if low is None else low
+        self.low = torch.full((units,), -torch.inf, device=device) if low is None else low
+        self.floor = self.low  # samples at or below it no longer matter
         self.high = torch.full((units,), torch.inf, device=device) if high is None else high
         self.above = torch.zeros(units, dtype=torch.int64, device=device)  # samples above `high`
         self.added = 0
@@ -124,6 +127,35 @@ class TopFraction:
         loaded._unit, loaded._value = state["unit"], state["value"]
         loaded._pending = len(loaded._value)
         return loaded
+
+
+class Bracket:
+    """Narrows low < T <= high to a few bins' width, in memory that does not depend on the number of samples."""
+
+    BINS = 1024
+
+    def __init__(self, rank: int, low: Tensor, high: Tensor):
+        """rank: the threshold's place from the top; low, high: (units,) float32."""
+        self.rank, self.floor, self.high = rank, low, high
+        self.above = torch.zeros(len(low), dtype=torch.int64, device=low.device)
+        self.histogram = self.above.repeat(self.BINS)
+        self.scale = (self.BINS / (high - low)).clamp(0, torch.finfo(torch.float32).max)
+
+    def add(self, unit: Tensor, value: Tensor, samples: int) -> None:
+        """As of `TopFraction`; `samples` is not looked at."""
+        inside = value <= self.high[unit]
+        self.above += torch.bincount(unit[~inside], minlength=len(self.above))
+        unit, value = unit[inside].long(), value[inside]
+        bin_ = ((value - self.floor[unit]) * self.scale[unit]).clamp_(0, self.BINS - 1).long()
+        self.histogram += torch.bincount(unit * self.BINS + bin_, minlength=len(self.histogram))
+
+    def narrowed(self) -> tuple[Tensor, Tensor]:
+        """(units,) low and high about the bin of the threshold; a guess, like those it began with."""
+        from_top = self.histogram.view(-1, self.BINS).flip(1).cumsum(1) + self.above[:, None]
+        bin_ = (self.BINS - 1 - (from_top < self.rank).sum(1)).clamp_min(0)
+        # a bin to spare on either side, for the rounding of its edges
+        low = self.floor + (bin_ - 1).clamp_min(0) / self.scale
+        return low, torch.minimum(self.floor + (bin_ + 2) / self.scale, self.high)
 
 
 def kth_largest(unit: Tensor, value: Tensor, rank: Tensor) -> Tensor:
