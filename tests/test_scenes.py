@@ -180,7 +180,8 @@ def test_frames_move_with_the_camera_and_the_near_moves_most():
     np.testing.assert_array_equal(still.rgb, draw("church-outdoor", 1, 3, 64).rgb)
 
     def centre(scene, name):
-        return np.argwhere(scene.labels["object"][0] == NUMBER[name])[:, 1].mean()
+        x = np.argwhere(scene.labels["object"][0] == NUMBER[name])[:, 1]
+        return x.mean() if len(x) else np.nan
 
     def shift(domain, index, name):
         a, b = draw_frames(domain, 1, index, 64, [(0, 0, 1), (0.08, 0, 1)])
@@ -194,7 +195,7 @@ def test_frames_move_with_the_camera_and_the_near_moves_most():
         if NUMBER["sun"] in draw("park", 1, i).labels["object"]
     ]
     assert suns
-    assert np.median(suns) < 1
+    assert np.nanmedian(suns) < 1  # the sun may leave behind a tree
     near, far = draw_frames("face", 1, 0, 64, [(0, 0, 1.3), (0, 0, 1)])
     assert (near.labels["object"][0] == NUMBER["person"]).sum() > (
         far.labels["object"][0] == NUMBER["person"]

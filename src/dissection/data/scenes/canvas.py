@@ -123,8 +123,79 @@ def _noise_tile(side: int = 256) -> np.ndarray:
 _NOISE = _noise_tile()
 
 
-class Canvas:
+class Pen:
+    """Draws in a frame of its own, at (x, y) of the image with units sx and sy.
+
+    Every shape takes its look: colour, tag (see `world.label`), material, texture; and how its surface
+    takes light: `Canvas.fill` says how.
     """
+
+    def __init__(self, canvas: "Canvas", x: float, y: float, sx: float, sy: float) -> None:
+        self.canvas, self.x, self.y, self.sx, self.sy = canvas, x, y, sx, sy
+
+    def at(self, x: float, y: float, size: float, side: int = 1) -> "Pen":
+        """A frame that stands on (x, y), whose unit is `size`; in it y runs up, and x to the side given."""
+        unit = size * abs(self.sy)
+        return Pen(self.canvas, self.x + x * self.sx, self.y + y * self.sy, unit * side, -unit)
+
+    def place(self, points: Points) -> np.ndarray:
+        """Points of this frame (..., 2) in units of the image."""
+        return np.array(points, np.float64) * (self.sx, self.sy) + np.array((self.x, self.y))
+
+    def poly(self, points: Points, *look, **surface) -> None:
+        """One polygon (n, 2), or several of one look in one stroke (m, n, 2)."""
+        self.canvas.fill(self.place(points), *look, **surface)
+
+    def rect(self, x0: float, y0: float, x1: float, y1: float, *look, **surface) -> None:
+        self.poly(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), *look, **surface)
+
+    def rects(self, boxes: Sequence[tuple[float, ...]], *look, **surface) -> None:
+        """Many rectangles (x0, y0, x1, y1) in one stroke."""
+        if len(boxes):
+            corners = np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+            self.poly(corners, *look, **surface)
+
+    def oval(self, x: float, y: float, rx: float, ry: float, *look, **surface) -> None:
+        self.poly(place(CIRCLE, x, y, rx, ry), *look, **surface)
+
+    def ovals(
+        self, spots: Sequence[tuple[float, float]], rx: float, ry: float, *look, **surface
+    ) -> None:
+        """Many small ovals of one size in one stroke."""
+        self.poly(np.stack([place(CIRCLE[::2], x, y, rx, ry) for x, y in spots]), *look, **surface)
+
+    def arch(self, x0: float, foot: float, x1: float, top: float, *look, **surface) -> None:
+        """A rectangle with a round top that rises by half its width, within the box."""
+        rx, rise = (x1 - x0) / 2, top - foot
+        rise = min(abs(rx), abs(rise)) * np.sign(rise)
+        round_top = place(ARCH, x0 + rx, top - rise, rx, -rise)
+        self.poly(np.concatenate([round_top, ((x1, foot), (x0, foot))]), *look, **surface)
+
+    def line(
+        self, x0: float, y0: float, x1: float, y1: float, width: float, *look, **surface
+    ) -> None:
+        length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-6)
+        dx, dy = (y1 - y0) / length * width / 2, (x0 - x1) / length * width / 2
+        ends = ((x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy))
+        self.poly(ends, *look, **surface)
+
+    def veil(self, points: Points, colour: Colour, alpha: float) -> None:
+        """Lay a translucent polygon over the picture: shadow, reflection, haze. Labels stay."""
+        rgb, pixels = self.canvas.rgb, self.canvas.pixels(self.place(points))
+        over = rgb.copy()
+        cv2.fillPoly(over, [np.rint(pixels * 16).astype(np.int32)], colour, cv2.LINE_AA, 4)
+        cv2.addWeighted(over, alpha, rgb, 1 - alpha, 0, dst=rgb)
+
+    def halo(self, x: float, y: float, r: float, colour: Colour, alpha: float) -> None:
+        self.veil(place(CIRCLE, x, y, r), colour, alpha)
+
+    def shadow(self, x: float, y: float, rx: float, ry: float, alpha: float = 0.3) -> None:
+        self.veil(place(CIRCLE, x, y, rx, ry), (10, 12, 24), alpha)
+
+
+class Canvas(Pen):
+    """The whole image as one frame, x to the right, y down.
+
     size: height and width in pixels.
     camera: (x, y, zoom): where the camera looks, in units of the image, and how much it magnifies.
     near: how far strokes follow the camera, from 0 (infinitely far) to 1; set it before drawing.
@@ -134,6 +205,7 @@ class Canvas:
     def __init__(
         self, size: int, dice: Dice, camera: tuple[float, float, float] = (0, 0, 1)
     ) -> None:
+        super().__init__(self, 0, 0, 1, 1)
         self.size, self.dice, self.camera = size, dice, camera
         self.near = 1.0
         self.tint: Colour = (1, 1, 1)
@@ -144,35 +216,39 @@ class Canvas:
         self._labels = [(0, 0, 0, 0, 0, 0)]
         self._surface: list[tuple[float, ...]] = [(1, 0, 0, 0, 0, 0, 0)]
 
-    def pixels(self, points: Points) -> np.ndarray:
-        """(n, 2) float64 pixel coordinates, centres of pixels at whole numbers."""
-        array = np.array(points, np.float64)
+    def place(self, points: Points) -> np.ndarray:
+        return np.array(points, np.float64)
+
+    def pixels(self, array: np.ndarray) -> np.ndarray:
+        """Pixel coordinates of points of the image, centres of pixels at whole numbers."""
         x, y, zoom = self.camera
         if self.camera != (0, 0, 1):
             zoom = 1 + (zoom - 1) * self.near
             array = (array - 0.5) * zoom + 0.5 - np.array((x, y)) * self.near
         return array * self.size - 0.5
 
-    def poly(
+    def fill(
         self,
-        points: Points,
+        points: np.ndarray,
         colour: Colour,
         tag: str,
         material: str = "",
         texture: Texture | None = None,
         *,
-        shade: tuple[float, float] = (0, 0),
+        shade: tuple[float, float] | None = None,
         bulge: float = 0.0,
-        grain: float = 0.0,
+        grain: float = 0.03,
         glow: float = 0.0,
     ) -> None:
-        """Fill one polygon (n, 2), or several (m, n, 2).
+        """Fill one polygon (n, 2), or several (m, n, 2), given in units of the image.
 
-        shade: relative change of brightness from the middle to the right and to the lower edge.
+        shade: relative change of brightness from the middle to the right and to the lower edge; by default
+            a little brighter towards the sun and darker below.
         bulge: darkening towards the edge of the bounding box, as on a ball.
         grain: relative amplitude of the surface's roughness. glow: share of light that is its own.
-        texture: follows the perspective of four corners (clockwise from the top left), else the bounding box.
+        texture: follows the perspective of four corners (in the order of `rect`), else the bounding box.
         """
+        shade = (-0.1 * self.sun, 0.07) if shade is None else shade
         pixels = self.pixels(points)
         fixed = np.rint(pixels * 16).astype(np.int32)
         flat = pixels.reshape(-1, 2)
@@ -229,70 +305,29 @@ class Canvas:
         base, other = np.array(colour, np.float32), np.array(texture.colour, np.float32)
         self.rgb[y0:y1, x0:x1][inside] = base + share * (other - base)
 
-    def rect(self, x0: float, y0: float, x1: float, y1: float, *look, **surface) -> None:
-        self.poly(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), *look, **surface)
-
-    def oval(self, x: float, y: float, rx: float, ry: float, *look, **surface) -> None:
-        self.poly(place(CIRCLE, x, y, rx, ry), *look, **surface)
-
-    def arch(self, x0: float, y0: float, x1: float, y1: float, *look, **surface) -> None:
-        """A rectangle with a round top that rises by half its width, within the box."""
-        rx = (x1 - x0) / 2
-        rise = min(rx, y1 - y0)
-        top = place(ARCH, x0 + rx, y0 + rise, rx, rise)
-        self.poly(np.concatenate([top, ((x1, y1), (x0, y1))]), *look, **surface)
-
-    def line(
-        self, x0: float, y0: float, x1: float, y1: float, width: float, *look, **surface
-    ) -> None:
-        length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-6)
-        dx, dy = (y1 - y0) / length * width / 2, (x0 - x1) / length * width / 2
-        self.poly(
-            ((x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)),
-            *look,
-            **surface,
-        )
-
-    def rects(self, boxes: Sequence[tuple[float, float, float, float]], *look, **surface) -> None:
-        """Many rectangles (x0, y0, x1, y1) of one look in one stroke."""
-        if len(boxes):
-            self.poly(
-                np.array(boxes)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), *look, **surface
-            )
-
-    def veil(self, points: Points, colour: Colour, alpha: float) -> None:
-        """Lay a translucent polygon over the picture: shadow, reflection, haze. Labels stay."""
-        over = self.rgb.copy()
-        cv2.fillPoly(
-            over, [np.rint(self.pixels(points) * 16).astype(np.int32)], colour, cv2.LINE_AA, 4
-        )
-        cv2.addWeighted(over, alpha, self.rgb, 1 - alpha, 0, dst=self.rgb)
-
-    def shadow(self, x: float, y: float, rx: float, ry: float, alpha: float = 0.3) -> None:
-        self.veil(place(CIRCLE, x, y, rx, ry), (10, 12, 24), alpha)
-
     def fade(self, y0: float, y1: float, top: Colour, bottom: Colour, tag: str, **surface) -> None:
         """A band over the whole width whose colour changes from top to bottom."""
-        self.rect(-1, y0, 2, y1, bottom, tag, **surface)
-        (_, first), (_, last) = self.pixels(((0, y0), (0, y1))).tolist()
+        self.rect(-1, y0, 2, y1, bottom, tag, shade=(0, 0), **surface)
+        (_, first), (_, last) = self.pixels(np.array(((0, y0), (0, y1)))).tolist()
         rows = slice(max(0, round(first)), max(0, min(self.size, round(last))))
         share = ((np.arange(self.size)[rows] - first) / max(last - first, 1))[:, None, None]
         self.rgb[rows] = np.array(top) + np.clip(share, 0, 1) * (np.array(bottom) - np.array(top))
 
-    def dress(
-        self, colour: Colour, across: float, down: float, names: Sequence[str] = ()
-    ) -> Texture:
-        """A pattern for a cloth or surface of this colour."""
+    def dress(self, colour: Colour, across: float, down: float, names: str = "") -> Texture:
+        """A pattern for a surface of this colour, of one of the names, by default one of cloth."""
         d = self.dice
-        name = d.pick(names or ("striped", "dotted", "chequered", "zigzag", "woven", "grid"))
-        other = (
-            dim(colour, d(0.35, 0.6))
-            if sum(colour) > 330 and d.chance(0.6)
-            else mix(
-                colour, d.pick(((250, 246, 235), (240, 214, 120), (255, 255, 255))), d(0.6, 0.9)
-            )
+        name = d.pick((names or "striped dotted chequered zigzag woven grid").split())
+        light = mix(
+            colour, d.pick(((250, 246, 235), (240, 214, 120), (255, 255, 255))), d(0.6, 0.9)
         )
-        return Texture(name, other, across, down)
+        dark = dim(colour, d(0.35, 0.6))
+        return Texture(name, dark if sum(colour) > 330 and d.chance(0.6) else light, across, down)
+
+    def weave(
+        self, colour: Colour, across: float, down: float, names: str, other: Colour
+    ) -> Texture:
+        """A pattern of two given colours."""
+        return Texture(self.dice.pick(names.split()), other, across, down)
 
     def finish(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """(size, size, 3) uint8 RGB and {"object": (2, size, size) int32, ...} as `world.LAYERS` says."""

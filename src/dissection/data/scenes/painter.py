@@ -52,12 +52,15 @@ def draw(
     canvas = Canvas(size, Dice(seed, DOMAINS.index(domain), index), camera)
     PAINTERS[domain](canvas)
     if domain in OUTDOORS:
-        outdoors.watermark(canvas)
+        roll = canvas.dice()
+        canvas.attributes["watermark"] = "middle" if roll < 0.08 else "bar" if roll < 0.14 else ""
     rgb, labels = canvas.finish()
     if canvas.attributes.get("watermark"):
         rgb = _text(canvas, rgb, labels)
     labels["color"] = world.colour_names(rgb)[None]
-    present = frozenset(world.NAMES[number] for number in np.unique(labels["object"]).tolist())
+    present = frozenset(
+        world.NAMES[number] for number in np.flatnonzero(np.bincount(labels["object"].ravel()))
+    )
     scene = NUMBER.get(f"{domain}-s", 0)
     return Scene(domain, rgb, labels, scene, world.sound(present), canvas.attributes)
 

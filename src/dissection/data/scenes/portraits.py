@@ -6,7 +6,7 @@ import numpy as np
 
 from dissection.data.scenes import world
 from dissection.data.scenes.canvas import ARCH, CIRCLE, Canvas, Colour, Texture, dim, mix, place
-from dissection.data.scenes.outdoors import CLOTHES, HAIRS, SKINS, lawn, ridge, sky
+from dissection.data.scenes.outdoors import CLOTHES, HAIRS, SKINS, hills, lawn, sky
 
 
 def face(c: Canvas) -> None:
@@ -56,7 +56,7 @@ def face(c: Canvas) -> None:
                 grain=0.1)
     if child:
         for s in (-1, 1):
-            c.veil(place(CIRCLE, x + s * 0.11, y + 0.3 * ry, 0.05, 0.034), (240, 120, 110), 0.3)
+            c.halo(x + s * 0.11, y + 0.3 * ry, 0.042, (240, 120, 110), 0.3)
     eye_y, apart = y - (0.0 if child else 0.1) * ry, 0.43 * rx
     ex, ey = (0.046, 0.033) if child else (0.042, 0.024)
     if smile:
@@ -103,12 +103,12 @@ def backdrop(c: Canvas) -> None:
         sky(c, horizon)
         if c.attributes["time"] == "night":
             c.tint = (0.8, 0.78, 0.82)
-        ridge(c, horizon + 0.03, 0.12, d.near((78, 116, 70)), "tree", 0.3)
+        hills(c, horizon, 0.08, 0.14, 1, "tree")
         lawn(c, horizon)
     else:
         colour = d.near(d.pick(((206, 196, 180), (150, 170, 186), (120, 130, 120), (190, 160, 150), (84, 90, 104),
                 (226, 222, 214))), 16)
-        texture = c.dress(colour, 8, 8, ("striped", "dotted", "bricklike", "zigzag"))._replace(colour=dim(colour,
+        texture = c.dress(colour, 8, 8, "striped dotted bricklike zigzag")._replace(colour=dim(colour,
                 0.85)) if kind == "wall" and d.chance(0.5) else None
         c.rect(-0.5, -0.5, 1.5, 1.5, colour, "wall", "painted", texture, shade=(0.1 * c.sun, 0.12))
         level = d(0.85, 1.05)
@@ -155,7 +155,7 @@ def cap(c: Canvas, x: float, y: float, rx: float, ry: float) -> None:
     cloth, brim = d.near(d.pick(CLOTHES), 10), y - 0.52 * ry
     kind = d.pick(("hat", "beanie", "cap"))
     texture = c.dress(cloth, 5, 3) if d.chance(0.4) else None
-    c.arch(x - 1.1 * rx, brim - 0.8 * ry, x + 1.1 * rx, brim + 0.02, cloth, "hat", "fabric", texture,
+    c.arch(x - 1.1 * rx, brim + 0.02, x + 1.1 * rx, brim - 0.8 * ry, cloth, "hat", "fabric", texture,
             shade=(-0.15 * c.sun, 0))
     if kind == "hat":
         c.oval(x, brim, 1.65 * rx, 0.045, dim(cloth, 0.8), "hat", "fabric")
