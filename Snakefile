@@ -57,7 +57,10 @@ NEEDED = set()  # the assets behind them; likewise
 
 def settings(**sections) -> str:
     """What decides a job's result beside its inputs, by the keys of the profile: a change reruns it."""
-    plain = lambda value: value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
+
+    def plain(value):
+        return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
+
     return json.dumps(sections, default=plain, sort_keys=True)
 
 
