@@ -25,7 +25,7 @@ from torch import nn
 
 from dissection.config import Input, Network
 from dissection.errors import DissectionError
-from dissection.networks import squeezenet
+from dissection.networks import caffe, squeezenet
 
 TORCH_FORMATS = (".pth", ".pt", ".tar")  # .pth.tar
 
@@ -33,7 +33,9 @@ TORCH_FORMATS = (".pth", ".pt", ".tar")  # .pth.tar
 def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
 
-    Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .params (see `squeezenet`).
+    Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
+    .params (see `squeezenet`). A network with a method `own_key` is asked for its own name of a key
+    that it does not have; None leaves it out.
     Raises DissectionError if the function, an argument, the file or its keys are wrong.
     """
     build = _function(spec.module)
@@ -68,11 +70,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             state = load_file(path)
         elif path.suffix == ".params":
             state = squeezenet.read_params(path)
+        elif path.suffix == ".caffemodel":
+            state = caffe.read_state(path)
         elif path.suffix in TORCH_FORMATS:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             state = saved.get("state_dict", saved) if isinstance(saved, dict) else saved
         else:
-            known = ", ".join((".safetensors", *TORCH_FORMATS, ".params"))
+            known = ", ".join((".safetensors", *TORCH_FORMATS, ".caffemodel", ".params"))
             raise DissectionError(f"weights {path}: unknown format; expected {known}")
     except FileNotFoundError:
         raise DissectionError(f"weights {path}: no such file") from None
@@ -88,6 +92,11 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> Non
     own = network.state_dict()
     # DataParallel wraps a network, or a part of it, in a module called `module`
     state = {k if k in own else re.sub(r"(^|\.)module\.", r"\1", k): t for k, t in state.items()}
+    own_key = getattr(network, "own_key", lambda key: key)
+    names = {key: key if key in own else own_key(key) for key in state}
+    state = {
+        name if name in own else key: state[key] for key, name in names.items() if name is not None
+    }
     problems = {
         # batch norm counts its batches since torch 0.4.1 only; evaluation does not need the count
         "missing": [k for k in own if k not in state and not k.endswith("num_batches_tracked")],
@@ -199,11 +208,8 @@ class Preprocess:
 
 
 def read_mean_image(path: Path, size: int) -> np.ndarray:
-    """(3, size, size) float32, BGR, of a Caffe blob whose last field is its data."""
-    data = path.read_bytes()
-    values = 4 * 3 * size * size
-    if not values < len(data) < values + 64:  # the fields before the data are its four dimensions
-        raise DissectionError(
-            f"mean image {path}: expected 3 x {size} x {size} float32 after a short header"
-        )
-    return np.frombuffer(data, "<f4", offset=len(data) - values).reshape(3, size, size)
+    """(3, size, size) float32, BGR, of a Caffe blob."""
+    mean = caffe.read_blob(path)
+    if mean.shape != (3, size, size):
+        raise DissectionError(f"mean image {path}: {mean.shape} instead of {(3, size, size)}")
+    return mean
