@@ -13,9 +13,10 @@ from dissection import paths, published, style
 from dissection.config import Config
 from dissection.data import Dataset
 from dissection.errors import DissectionError
+from dissection.report.chapter3 import label_statistics
 from dissection.report.figure import run_figure
 from dissection.report.page import duration, number_blocks, write_report
-from dissection.report.rows import ROWS, label_statistics, write_table
+from dissection.report.rows import ROWS, write_table
 
 REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")

@@ -147,6 +147,26 @@ def dissect(
 
 
 @app.command()
+def accuracy(config: Profile, out: Out, threads: Threads = 1) -> None:
+    """Measure the accuracy of the networks that tables and figures ask for."""
+    from dissection.evaluate import accuracies
+
+    profile = load(config)
+    _use_threads(threads)
+    accuracies(profile, out, _device(profile))
+
+
+@app.command()
+def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Train linear classifiers on the features of networks, for another task."""
+    from dissection.evaluate import transfer
+
+    profile = load(config)
+    _use_threads(threads)
+    transfer(profile, row, out, _device(profile))
+
+
+@app.command()
 def page(
     config: Profile,
     dataset: DatasetName,

@@ -43,6 +43,10 @@ class Scenes(Section):
     split: Literal["train", "val"] = Field(
         default="val", description="split named by the folders and lists (Broden splits by hash)"
     )
+    attributes: list[str] = Field(
+        default=[],
+        description="for places: what is true of an image names its class, instead of its scene",
+    )
 
 
 class Asset(Section):
@@ -161,21 +165,102 @@ class Table31(Section):
     dataset: str = Field(description="dataset with labels")
 
 
-class Fig35(Section):
-    """Unique detectors by layer and category."""
+class Counts(Section):
+    """Detectors of several networks, all dissected on one dataset; in the last of their `layers`."""
 
     dataset: str = Field(description="dataset the networks were dissected on")
     protocol: ProtocolName = Field(default="cvpr2017", description="protocol to count by")
     networks: dict[str, str] = Field(
-        min_length=1, description="published network name (or any) -> network"
+        min_length=1, description="published name (or any) -> network that stands for it"
     )
+
+
+class Accurate(Counts):
+    """Detectors beside the accuracy of the networks."""
+
+    validation: str = Field(description="dataset to measure accuracy on")
+
+
+class Transfer(Counts):
+    """Detectors beside the accuracy of a linear classifier of the layer's pooled features."""
+
+    train: str = Field(description="dataset of another task, to train the classifier on")
+    test: str = Field(description="dataset to test it on")
+    svm_c: float = Field(default=0.001, gt=0, description="C of the support vector machine")
+
+
+class Rotated(Section):
+    """Detectors of one layer in its own basis and in the dissection's random `bases`."""
+
+    dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="cvpr2017", description="protocol to count by")
+    network: str = Field(description="network with bases in its dissection")
+    layer: str = Field(description="layer of those bases")
+
+
+class Tested(Section):
+    """A line of table 3.2."""
+
+    network: str = Field(description="network of the profile")
+    training: Literal["none", "supervised", "self"] = Field(description="kind of training")
+    architecture: str = Field(description="as printed")
+    task: str = Field(description="published name of its training set or task")
+    validation: str | None = Field(
+        default=None, description="dataset with labels to measure its accuracy on"
+    )
+
+
+class Table32(Section):
+    """The networks tested."""
+
+    networks: list[Tested] = Field(min_length=1, description="a line each")
+
+
+class Table33(Section):
+    """Units' labels judged by people, or by a rater who knows the true labels."""
+
+    dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="cvpr2017", description="protocol of labels and regions")
+    network: str = Field(description="network whose units are judged")
+    phrases: Path | None = Field(
+        default=None, description="CSV of what people wrote of the units: layer, unit, phrase"
+    )
+    answers: list[Path] = Field(
+        default=[], description="CSVs saved by the raters' page; none: the ground-truth rater's"
+    )
+    second_answers: list[Path] = Field(
+        default=[], description="CSVs of a second group of raters, for human consistency"
+    )
+
+
+class PnasFig1(Section):
+    """The labels of a network's last layer, the counts of all layers, and one unit as a detector."""
+
+    dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
+    network: str = Field(description="network")
 
 
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
     table_3_1: Table31 | None = Field(default=None, description="Broden statistics by category")
-    fig_3_5: Fig35 | None = Field(default=None, description="unique detectors by layer")
+    table_3_2: Table32 | None = Field(default=None, description="networks tested")
+    table_3_3: Table33 | None = Field(default=None, description="evaluation of units' labels")
+    fig_1_4: Rotated | None = Field(default=None, description="natural and random basis")
+    fig_3_4: Rotated | None = Field(default=None, description="unique detectors under rotation")
+    fig_3_5: Counts | None = Field(default=None, description="unique detectors by layer")
+    fig_3_6: Counts | None = Field(default=None, description="best units of deep networks")
+    fig_3_7: Counts | None = Field(default=None, description="unique detectors by architecture")
+    fig_3_8: Counts | None = Field(default=None, description="unique detectors by supervision")
+    fig_3_9: Counts | None = Field(default=None, description="best units of self-supervised ones")
+    fig_3_10: Counts | None = Field(
+        default=None, description="unique detectors by iteration: `networks` by iteration"
+    )
+    fig_3_11: Accurate | None = Field(default=None, description="... by regularisation")
+    fig_3_12: Transfer | None = Field(default=None, description="... against another task")
+    fig_3_13: Accurate | None = Field(default=None, description="... by width of the layer")
+    pnas_fig_1: PnasFig1 | None = Field(default=None, description="VGG-16 dissected")
 
 
 class Config(Section):
@@ -212,6 +297,15 @@ class Config(Section):
         if len(set(pairs)) < len(pairs):
             raise ValueError("a network is dissected on one dataset twice; merge the two entries")
         return dissections
+
+    def measured(self) -> list[tuple[str, str | None]]:
+        """(network, dataset to measure its accuracy on, or None) that rows ask for."""
+        table = self.rows.table_3_2
+        asked = [(line.network, line.validation) for line in (table.networks if table else [])]
+        for _, row in self.rows:
+            if isinstance(row, Accurate):
+                asked += [(network, row.validation) for network in row.networks.values()]
+        return list(dict.fromkeys(asked))
 
 
 def load(path: Path | str) -> Config:
@@ -262,18 +356,33 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             if entry.network in networks:
                 layers = list(config.networks[entry.network].layers)
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
-    table, figure = config.rows.table_3_1, config.rows.fig_3_5
-    if table is not None:
-        yield "rows.table_3_1.dataset", table.dataset, datasets
-    if figure is not None:
-        yield "rows.fig_3_5.dataset", figure.dataset, datasets
-        dissected = [  # a count needs the dissection that it counts
-            e.network
-            for e in config.dissections
-            if e.dataset == figure.dataset and figure.protocol in e.protocols
-        ]
-        for label, name in figure.networks.items():
-            yield f"rows.fig_3_5.networks.{label}", name, dissected
+    for row, section in config.rows:
+        for key, name in named(section):
+            if key.partition(".")[0] in ("dataset", "validation", "train", "test"):
+                yield f"rows.{row}.{key}", name, datasets
+                continue
+            wanted = getattr(section, "protocol", None)
+            dissected = [  # a count needs the dissection that it counts
+                e.network
+                for e in config.dissections
+                if wanted in e.protocols and e.dataset == section.dataset
+            ]
+            yield f"rows.{row}.{key}", name, dissected if wanted else networks
+
+
+def named(section: Section | None) -> Iterator[tuple[str, str]]:
+    """(key, name) of the datasets and networks that a row names."""
+    for key in ("dataset", "validation", "train", "test", "network"):
+        if (name := getattr(section, key, None)) is not None:
+            yield key, name
+    named = getattr(section, "networks", {})
+    for label, network in named.items() if isinstance(named, dict) else enumerate(named):
+        if isinstance(network, Tested):
+            yield f"networks.{label}.network", network.network
+            if network.validation is not None:
+                yield "validation", network.validation
+        else:
+            yield f"networks.{label}", network
 
 
 def _choose(found: Any, choices: list[str]) -> str:

@@ -33,6 +33,16 @@ def units(profile: str, dataset: str, network: str) -> Path:
     return results(profile) / "units" / dataset / network
 
 
+def accuracy(profile: str) -> Path:
+    """Parameters and accuracy of the networks, which several rows read."""
+    return results(profile) / "accuracy.csv"
+
+
+def transfer(profile: str) -> Path:
+    """Accuracy of linear classifiers of the networks' features on another task."""
+    return results(profile) / "transfer.csv"
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 

@@ -1,5 +1,7 @@
 """Chapter 3, network dissection: what single units of a network detect."""
 
+from dissection.report.rows import ROWS as TABLES
+
 
 def units(dataset, network, name):
     return str(paths.units(PROFILE, dataset, network) / name)
@@ -24,15 +26,13 @@ DISSECTIONS = {
     for entry in CONFIG.dissections
     if obtainable(*needs(entry.dataset, entry.network).values())
 }
-CHAPTER3 = []
-if (row := CONFIG.rows.table_3_1) and obtainable(*needs(row.dataset).values()):
-    CHAPTER3.append("table_3_1")
-    NEEDED |= set(needs(row.dataset).values())
-if (row := CONFIG.rows.fig_3_5) and all(
-    (row.dataset, network) in DISSECTIONS for network in row.networks.values()
-):
-    CHAPTER3.append("fig_3_5")
+CHAPTER3 = {
+    row: TABLES[row].inputs(CONFIG)
+    for row, section in CONFIG.rows
+    if section and row in TABLES and obtainable(*TABLES[row].assets(CONFIG))
+}
 ROWS += CHAPTER3
+NEEDED |= {asset for row in CHAPTER3 for asset in TABLES[row].assets(CONFIG)}
 NEEDED |= {asset for names in DISSECTIONS for asset in needs(*names).values()}
 
 
@@ -123,62 +123,137 @@ rule page:
         """
 
 
-rule table_3_1:
-    """Table 3.1: how many classes of each category the dataset has, and how many images show one."""
+def row_settings(row):
+    """A row's section, the layers of its networks (it counts in the last), and what it reads itself."""
+    datasets, networks = TABLES[row].uses(CONFIG)
+    return settings(
+        rows={row: getattr(CONFIG.rows, row)},
+        datasets={d: CONFIG.datasets[d] for d in datasets},
+        networks={n: list(CONFIG.networks[n].layers) for n in networks},
+    )
+
+
+def of_records(path):
+    """The files of an asset, for its record; any other file is what it is."""
+    named = {record(asset): asset for asset in NEEDED}
+    return held(named[str(path)]) if str(path) in named else [str(path)]
+
+
+for row in CHAPTER3:
+
+    rule:
+        """The CSV of a table or figure, as `dissection.report.chapter3` makes it."""
+        name:
+            row
+        input:
+            files=[file for path in CHAPTER3[row].values() for file in of_records(path)],
+            sources=sources("dissection.report.chapter3"),
+        output:
+            table=table(row),
+        log:
+            log_of(f"{row}.log"),
+        benchmark:
+            log_of(f"{row}.tsv")
+        threads: TABLES[row].threads
+        resources:
+            gpu=0,
+            mem_mb=2000,
+        params:
+            row=row,
+            settings=row_settings(row),
+        shell:
+            """
+            dissection table \
+                --config {CONFIGFILE:q} \
+                --row {params.row:q} \
+                --threads {threads} \
+                --out {output.table:q} \
+                2>{log:q}
+            """
+
+
+def evaluated(networks, datasets):
+    """What a job reads that runs several networks on several datasets."""
+    specs = [CONFIG.networks[n] for n in networks]
+    assets = [CONFIG.datasets[d].asset for d in datasets]
+    assets += [a for spec in specs for a in (spec.weights, spec.input.mean_image) if a]
+    return [file for asset in dict.fromkeys(assets) for file in held(asset)]
+
+
+def evaluation_settings(networks, datasets, **more):
+    return settings(
+        seed=CONFIG.seed,
+        device=CONFIG.device,
+        datasets={d: CONFIG.datasets[d] for d in datasets},
+        networks={n: CONFIG.networks[n].model_dump(mode="json") for n in networks},
+        **more,
+    )
+
+
+MEASURED = CONFIG.measured()
+VALIDATED = sorted({dataset for _, dataset in MEASURED if dataset})
+
+
+rule accuracy:
+    """Parameters and accuracy of the networks, on images that they were not trained on."""
     input:
-        dataset=lambda w: held(CONFIG.datasets[CONFIG.rows.table_3_1.dataset].asset),
-        sources=sources("dissection.report.rows"),
+        data=lambda w: evaluated(dict(MEASURED), VALIDATED),
+        networks=lambda w: sorted({f for n, _ in MEASURED for f in module_sources(n)}),
+        sources=sources("dissection.evaluate"),
     output:
-        table=table("table_3_1"),
+        table=str(paths.accuracy(PROFILE)),
     log:
-        log_of("table_3_1.log"),
+        log_of("accuracy.log"),
     benchmark:
-        log_of("table_3_1.tsv")
-    threads: 4
+        log_of("accuracy.tsv")
+    threads: MOST_THREADS
     resources:
-        gpu=0,
-        mem_mb=2000,
+        gpu=GPU,
+        mem_mb=MEM_MB,
     params:
-        settings=lambda w: settings(
-            rows={"table_3_1": CONFIG.rows.table_3_1},
-            datasets={d: CONFIG.datasets[d] for d in [CONFIG.rows.table_3_1.dataset]},
-        ),
+        settings=lambda w: evaluation_settings(dict(MEASURED), VALIDATED, rows=MEASURED),
     shell:
         """
-        dissection table \
+        dissection accuracy \
             --config {CONFIGFILE:q} \
-            --row table_3_1 \
             --threads {threads} \
             --out {output.table:q} \
             2>{log:q}
         """
 
 
-rule fig_3_5:
-    """Figure 3-5: the number of unique detectors of each category in each layer."""
+rule transfer:
+    """How well a linear classifier does another task on the features of each network."""
     input:
-        units=lambda w: [
-            units(CONFIG.rows.fig_3_5.dataset, network, "units.csv")
-            for network in CONFIG.rows.fig_3_5.networks.values()
-        ],
-        sources=sources("dissection.report.rows"),
+        data=lambda w: evaluated(
+            CONFIG.rows.fig_3_12.networks.values(),
+            [CONFIG.rows.fig_3_12.train, CONFIG.rows.fig_3_12.test],
+        ),
+        networks=lambda w: sorted(
+            {f for n in CONFIG.rows.fig_3_12.networks.values() for f in module_sources(n)}
+        ),
+        sources=sources("dissection.evaluate"),
     output:
-        table=table("fig_3_5"),
+        table=str(paths.transfer(PROFILE)),
     log:
-        log_of("fig_3_5.log"),
+        log_of("transfer.log"),
     benchmark:
-        log_of("fig_3_5.tsv")
-    threads: 1
+        log_of("transfer.tsv")
+    threads: MOST_THREADS
     resources:
-        gpu=0,
-        mem_mb=1000,
+        gpu=GPU,
+        mem_mb=MEM_MB,
     params:
-        settings=lambda w: settings(rows={"fig_3_5": CONFIG.rows.fig_3_5}),
+        settings=lambda w: evaluation_settings(
+            CONFIG.rows.fig_3_12.networks.values(),
+            [CONFIG.rows.fig_3_12.train, CONFIG.rows.fig_3_12.test],
+            rows={"fig_3_12": CONFIG.rows.fig_3_12},
+        ),
     shell:
         """
-        dissection table \
+        dissection transfer \
             --config {CONFIGFILE:q} \
-            --row fig_3_5 \
+            --row fig_3_12 \
             --threads {threads} \
             --out {output.table:q} \
             2>{log:q}

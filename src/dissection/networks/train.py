@@ -55,7 +55,7 @@ def train(
     if recipe is None:
         raise DissectionError(f"network {name}: it has no recipe to train by")
     preprocess = Preprocess(spec.input)
-    images, names = _examples(train_set, recipe.target, preprocess, config.memory_gb)
+    images, names = examples(train_set, recipe.target, preprocess, config.memory_gb)
     network = load_network(spec, None, config.seed).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on CPUs
     with torch.inference_mode():
@@ -68,9 +68,9 @@ def train(
             f"networks.{name}.arguments: the network has {outputs} outputs, "
             f"its training set {len(classes)} classes ({', '.join(classes)})"
         )
-    images, targets = _targets(images, names, classes)
-    held_out = _targets(
-        *_examples(validation_set, recipe.target, preprocess, config.memory_gb), classes
+    images, targets = of_classes(images, names, classes)
+    held_out = of_classes(
+        *examples(validation_set, recipe.target, preprocess, config.memory_gb), classes
     )
 
     if len(images) < recipe.batch or not len(held_out[0]):
@@ -260,7 +260,7 @@ def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int
                 yield image[top : top + side, left : left + side], int(number)
 
 
-def _examples(
+def examples(
     dataset: Dataset, target: str, preprocess: Preprocess, memory_gb: float
 ) -> tuple[torch.Tensor, list[str]]:
     """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names."""
@@ -287,7 +287,7 @@ def _examples(
     return torch.stack(images), names
 
 
-def _targets(
+def of_classes(
     images: torch.Tensor, names: list[str], classes: Sequence[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The images whose name is a class, and (n,) int64 indices into `classes`."""

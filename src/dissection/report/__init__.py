@@ -1,0 +1,62 @@
+"""Tables and figures, and the report that puts them beside the published ones.
+
+row = ROWS["fig_3_5"]           # of dissection.report.rows
+row.inputs(config)              # name -> file it is made from
+table = row.table(config, 2)    # DataFrame, one observation a row, with 2 threads
+row.values(table)               # nested as the published values are, so that claims apply
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dissection.config import Config
+from dissection.errors import DissectionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    caption: one sentence under the figure; inputs: name -> file the table is made from;
+    uses: the datasets and the networks behind it; table: (config, threads) -> tidy table;
+    values: table -> nested mapping like the published values; metrics: table -> a few numbers.
+    """
+
+    id: str
+    title: str
+    caption: str
+    inputs: Callable[[Config], "dict[str, Path]"]
+    uses: Callable[[Config], tuple[list[str], list[str]]]
+    table: "Callable[[Config, int], pd.DataFrame]"
+    values: "Callable[[pd.DataFrame], dict[str, Any]]"
+    metrics: "Callable[[pd.DataFrame], dict[str, Any]]"
+    threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """As printed: Table 3.1, Figure 3-5, PNAS figure 1."""
+        paper, number = self.id.startswith("pnas_"), self.id.removeprefix("pnas_")
+        kind, _, number = number.partition("_")
+        if kind == "table":
+            return f"Table {number.replace('_', '.')}"
+        return f"PNAS figure {number}" if paper else f"Figure {number.replace('_', '-')}"
+
+    def assets(self, config: Config) -> list[str]:
+        """Names of the assets it cannot be made without."""
+        datasets, networks = self.uses(config)
+        specs = [config.networks[n] for n in networks]
+        names = [config.datasets[d].asset for d in datasets]
+        names += [a for s in specs for a in (s.weights, s.input.mean_image) if a]
+        return list(dict.fromkeys(names))
+
+
+def section(config: Config, row: str) -> Any:
+    """The row's section of the profile. Raises DissectionError if there is none."""
+    found = getattr(config.rows, row)
+    if found is None:
+        raise DissectionError(f"rows.{row} is not in the configuration of profile {config.profile}")
+    return found

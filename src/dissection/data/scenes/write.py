@@ -118,19 +118,25 @@ def _evenly(spec: config.Scenes, domains: tuple[str, ...]) -> list[Item]:
 def _places(
     spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int
 ) -> None:
-    items = _evenly(spec, domains)
-    for domain in domains:
-        (out / spec.split / domain).mkdir(parents=True)
-    names = list(
-        _each(partial(_place, seed, spec.size, out / spec.split), items, workers, "drawing")
-    )
+    task = partial(_place, seed, spec.size, spec.attributes, out / spec.split)
+    names = list(_each(task, _evenly(spec, domains), workers, "drawing"))
     lines = "".join(f"{spec.split}/{name}\n" for name in sorted(names))
     (out / f"{spec.split}.txt").write_text(lines, encoding="utf-8")
 
 
-def _place(seed: int, size: int, folder: Path, item: Item) -> str:
-    name = f"{item.domain}/{item.name}.jpg"
-    (folder / name).write_bytes(_jpeg(draw(item.domain, seed, item.number, size)))
+def _place(seed: int, size: int, attributes: list[str], folder: Path, item: Item) -> str:
+    """The class of an image is its scene, or what is true of it among `attributes`."""
+    scene = draw(item.domain, seed, item.number, size)
+    unknown = [a for a in attributes if a not in scene.attributes]
+    if unknown:
+        known = ", ".join(scene.attributes)
+        raise DissectionError(
+            f"scenes.attributes: {item.domain} has no attribute {unknown[0]!r}; choose from: {known}"
+        )
+    true = "+".join(a for a in attributes if scene.attributes[a])
+    name = f"{(true or 'none') if attributes else item.domain}/{item.name}.jpg"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(_jpeg(scene))
     return name
 
 
