@@ -3,13 +3,14 @@
 import json
 import re
 import shutil
-from base64 import b64decode
+from ast import literal_eval
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from conftest import Workspace
+from conftest import Workspace, copy_repository
 
 pytestmark = pytest.mark.smoke
 STAGES = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
@@ -105,54 +106,56 @@ def test_metrics_and_plots(clone):
     assert "fig_3_5.png" in page
 
 
+def test_dvc_yaml_and_the_rules_are_honest(tmp_path, finished):
+    """Each stage's command is a target; what its rules make lies under its outs, what they read
+    under its deps, and the settings that they carry under its params."""
+    workspace = copy_repository(tmp_path / "repository", profile=None)
+    made = [(name, out) for name, stage in STAGES.items() for out in outs(stage)]
+    for _, out in made:
+        assert sum(within(out, [other]) for _, other in made) == 1, f"{out} lies under two outs"
+    settings = carried(finished)
+    for name, stage in STAGES.items():
+        assert not any(isinstance(out, dict) for out in outs(stage)), "outs keep their defaults"
+        program, target = stage["cmd"].split()
+        assert program == "snakemake"
+        (params,) = stage["params"]
+        for rule, inputs, outputs in jobs(workspace, target):
+            (owner,) = {n for o in outputs for n, out in made if within(o, [out])}
+            assert all(within(o, outs(STAGES[owner])) for o in outputs), (
+                f"outs of {owner}: {outputs}"
+            )
+            if owner == name:
+                unseen = [i for i in inputs if not within(i, stage["deps"] + outs(stage))]
+                assert unseen == [], f"{rule} reads what is no dep of {name}"
+                used = settings.get(rule, set()) - {"registry", "downloads"}
+                assert used <= set(params["config/smoke.yaml"]), f"params of {name}: {used}"
+
+
+def jobs(workspace: Workspace, target: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Rule, inputs and outputs of every job behind a target."""
+    plan = workspace.run("snakemake", target, "--dry-run", "--forceall")
+    for block in re.split(r"^(?:local)?rule ", plan, flags=re.M)[1:]:
+        files = dict(re.findall(r"^    (input|output): (.+)$", block, flags=re.M))
+        if "output" in files:
+            inputs, outputs = (files.get(k, "").split(", ") for k in ("input", "output"))
+            yield block.partition(":")[0], inputs, outputs
+
+
+def carried(workspace: Workspace) -> dict[str, set[str]]:
+    """The keys of the profile in the params that Snakemake noted of each rule's jobs."""
+    found: dict[str, set[str]] = {}
+    for file in (workspace.folder / ".snakemake" / "metadata").rglob("*"):
+        if file.is_file():
+            noted = json.loads(file.read_text())
+            for param in noted["params"]:
+                if "{" in param:
+                    found.setdefault(noted["rule"], set()).update(json.loads(literal_eval(param)))
+    return found
+
+
 def within(path: str, folders: list[str]) -> bool:
     return any(path == f or path.startswith(f.rstrip("/") + "/") for f in folders)
 
 
 def outs(stage: dict) -> list[str]:
     return [*stage.get("outs", []), *stage.get("metrics", [])]
-
-
-def test_dvc_yaml_and_the_rules_are_honest(finished):
-    """Each stage's command is a target; what its rules make lies under its outs, what they read under its
-    deps, and the settings that they carry under its params."""
-    made = [(name, out) for name, stage in STAGES.items() for out in outs(stage)]
-    for _, out in made:
-        assert sum(within(out, [other]) for _, other in made) == 1, f"{out} lies under two outs"
-    jobs = metadata(finished)
-    for stage in STAGES.values():
-        assert not any(isinstance(out, dict) for out in outs(stage)), "outs keep their defaults"
-        program, target = stage["cmd"].split()
-        assert program == "snakemake"
-        (params,) = stage["params"]
-        keys = params["config/smoke.yaml"]
-        for output in needed_outputs(finished, target):
-            owners = [name for name, out in made if within(output, [out])]
-            assert len(owners) == 1, f"{output} of target {target} lies under no stage's outs"
-            if STAGES[owners[0]] is not stage:
-                continue  # it must be a dep if a job of this stage reads it, and that is seen below
-            job = jobs[output]
-            for path in job["input"]:
-                assert within(path, stage["deps"] + outs(stage)), f"{path} is no dep of {target}"
-            for param in job["params"]:
-                if "{" in param:
-                    used = set(
-                        json.loads(json.loads(param) if param[0] == '"' else param.strip("'"))
-                    )
-                    assert used <= {*keys, "registry", "downloads"}, f"{used} of {target}"
-    assert {within(path, [o for _, o in made]) for path in jobs} == {True}
-
-
-def metadata(workspace: Workspace) -> dict[str, dict]:
-    """What Snakemake noted of each output: its inputs and params."""
-    folder = workspace.folder / ".snakemake" / "metadata"
-    records = {p: json.loads(p.read_text()) for p in folder.rglob("*") if p.is_file()}
-    return {b64decode("".join(p.relative_to(folder).parts).replace("@", "")).decode(): r
-            for p, r in records.items()}  # fmt: skip
-
-
-def needed_outputs(workspace: Workspace, target: str) -> list[str]:
-    """Every file that the jobs behind a target make."""
-    summary = workspace.run("snakemake", target, "--summary").splitlines()
-    rows = [line.split("\t") for line in summary if "\t" in line]
-    return [row[0] for row in rows[1:]]
