@@ -167,6 +167,24 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 
 
 @app.command()
+def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
+    from dissection.intervene import attack, detector, importance
+
+    jobs = {
+        "pnas_fig_1": detector.detect,
+        "pnas_fig_2": importance.importance,
+        "pnas_fig_5": attack.attack,
+        "fig_slides_single_image": importance.single_image,
+    }
+    if row not in jobs:
+        raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(jobs)}")
+    profile = load(config)
+    _use_threads(threads)
+    jobs[row](profile, row, out, _device(profile), threads)
+
+
+@app.command()
 def page(
     config: Profile,
     dataset: DatasetName,

@@ -143,7 +143,9 @@ class Basis(Section):
     powers: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         min_length=1, description="powers of Q; 0 would be the layer itself"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1, description="a rotation for each")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        min_length=1, description="a rotation for each"
+    )
 
 
 class Dissection(Section):
@@ -233,12 +235,79 @@ class Table33(Section):
     )
 
 
+class Detector(Section):
+    """One unit as a detector of a concept, by its peak activation."""
+
+    concept: str = Field(description="concept; the unit is the one that matches it best")
+    train: str = Field(description="dataset on which the threshold is chosen")
+    train_present: list[str] = Field(
+        min_length=1,
+        description="classes, or labels where there are no classes, of its images with it",
+    )
+    test: str = Field(description="dataset to test the threshold on")
+    test_present: list[str] = Field(min_length=1, description="classes or labels there")
+
+
 class PnasFig1(Section):
     """The labels of a network's last layer, the counts of all layers, and one unit as a detector."""
 
     dataset: str = Field(description="dataset the network was dissected on")
     protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
     network: str = Field(description="network")
+    detector: Detector | None = Field(default=None, description="a unit of its last layer")
+
+
+class PnasFig2(Section):
+    """How much each class depends on each unit of a network's last layer."""
+
+    dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels and IoU")
+    network: str = Field(description="network")
+    train: str = Field(description="dataset on which units are ranked")
+    validation: str = Field(description="dataset on which they are removed together")
+    scene: str = Field(description="class that stands for the published ski_resort")
+    top: int = Field(default=4, gt=0, description="units that count as important to a class")
+    many: int = Field(default=20, gt=0, description="units that a class's accuracy is to rest on")
+    counts: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="numbers of units to remove together; none: all numbers"
+    )
+    every_count: list[str] = Field(
+        default=[], description="classes for which all numbers are removed all the same"
+    )
+
+
+class PnasFig5(Section):
+    """Adversarial images, and the units that they change. Units are ranked as for pnas_fig_2."""
+
+    dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels")
+    network: str = Field(description="network of pnas_fig_2")
+    validation: str = Field(description="dataset whose images are attacked")
+    example: tuple[str, str] = Field(
+        description="classes that stand for the published ski_resort and bedroom: an image of the"
+        " first is made the second"
+    )
+    targets: list[str] = Field(min_length=1, description="classes to make of other images")
+    images: int = Field(gt=0, description="images attacked for each target")
+    top: int = Field(default=4, gt=0, description="units that count as important to a class")
+    steps: int = Field(default=5, gt=0, description="steps of the binary search for c")
+    iterations: int = Field(default=1000, ge=10, description="gradient steps for each c")
+    learning_rate: float = Field(default=5e-3, gt=0, description="of Adam")
+    constant: float = Field(default=1e-2, gt=0, description="first c")
+    confidence: float = Field(default=0, ge=0, description="margin of the target's score")
+
+
+class SingleImage(Section):
+    """One image, and the units without which it is taken for something else."""
+
+    dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels")
+    network: str = Field(description="network")
+    validation: str = Field(description="dataset with the image")
+    scene: str = Field(description="class of the image; baseball_field in the talk")
+    image: int | None = Field(
+        default=None, ge=0, description="its number; none: a right one that few units change"
+    )
 
 
 class Rows(Section):
@@ -261,6 +330,11 @@ class Rows(Section):
     fig_3_12: Transfer | None = Field(default=None, description="... against another task")
     fig_3_13: Accurate | None = Field(default=None, description="... by width of the layer")
     pnas_fig_1: PnasFig1 | None = Field(default=None, description="VGG-16 dissected")
+    pnas_fig_2: PnasFig2 | None = Field(default=None, description="classes that rest on few units")
+    pnas_fig_5: PnasFig5 | None = Field(default=None, description="units changed by an attack")
+    fig_slides_single_image: SingleImage | None = Field(
+        default=None, description="one image without each unit"
+    )
 
 
 class Config(Section):
@@ -297,6 +371,13 @@ class Config(Section):
         if len(set(pairs)) < len(pairs):
             raise ValueError("a network is dissected on one dataset twice; merge the two entries")
         return dissections
+
+    @model_validator(mode="after")
+    def _ranked(self) -> "Config":
+        attack, ranking = self.rows.pnas_fig_5, self.rows.pnas_fig_2
+        if attack and (ranking is None or ranking.network != attack.network):
+            raise ValueError("rows.pnas_fig_5 needs rows.pnas_fig_2 of the same network")
+        return self
 
     def measured(self) -> list[tuple[str, str | None]]:
         """(network, dataset to measure its accuracy on, or None) that rows ask for."""
@@ -375,8 +456,10 @@ def named(section: Section | None) -> Iterator[tuple[str, str]]:
     for key in ("dataset", "validation", "train", "test", "network"):
         if (name := getattr(section, key, None)) is not None:
             yield key, name
-    named = getattr(section, "networks", {})
-    for label, network in named.items() if isinstance(named, dict) else enumerate(named):
+    if (detector := getattr(section, "detector", None)) is not None:
+        yield from named(detector)
+    networks = getattr(section, "networks", {})
+    for label, network in networks.items() if isinstance(networks, dict) else enumerate(networks):
         if isinstance(network, Tested):
             yield f"networks.{label}.network", network.network
             if network.validation is not None:

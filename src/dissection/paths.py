@@ -43,6 +43,11 @@ def transfer(profile: str) -> Path:
     return results(profile) / "transfer.csv"
 
 
+def intervention(profile: str, row: str) -> Path:
+    """Folder of what a row found by removing units, attacking a network or testing a detector."""
+    return results(profile) / "interventions" / row
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 
