@@ -67,8 +67,17 @@ def profile(**recipe) -> Config:
         | {"learning_rate": 3e-3, "snapshots": [0, 5]}
         | recipe,
     }
+    drawn = model.Asset(scenes=model.Scenes(format="places", images=13))
     return Config.model_construct(
-        profile="test", seed=3, memory_gb=1.0, networks={"net": model.Network(**network)}
+        profile="test",
+        seed=3,
+        memory_gb=1.0,
+        assets={"drawn": drawn},
+        datasets={
+            "d": model.Dataset(reader="places", asset="drawn"),
+            "v": model.Dataset(reader="places", asset="published"),
+        },
+        networks={"net": model.Network(**network)},
     )
 
 
@@ -210,6 +219,8 @@ def test_ship(trained, tmp_path):
     assert entry["bytes"] == len(data)
     assert entry["seed"] == 3
     assert entry["recipe"]["epochs"] == 4
+    assert entry["data"]["d"]["scenes"]["images"] == 13
+    assert entry["data"]["v"] == {"reader": "places", "asset": "published"}
     assert entry["metrics"]["validation_accuracy"] > 0.9
     assert len(entry["curve"]["loss"]) == 4
     assert manifest["net.5"]["snapshot_of"] == "net"

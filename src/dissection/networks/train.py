@@ -301,18 +301,19 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     An entry says how the weights came about: the network with its recipe, the seed, the metrics, the
     curve, and the file with its sha256 and bytes.
     """
+    spec = config.networks[name]
+    if spec.recipe is None:
+        raise DissectionError(f"network {name}: it has no recipe, so it was not trained here")
     files = {name: trained / "weights.safetensors"}
-    recipe = config.networks[name].recipe
-    if recipe is not None:
-        files |= {f"{name}.{i}": _snapshot(trained, i) for i in recipe.snapshots}
+    files |= {f"{name}.{i}": _snapshot(trained, i) for i in spec.recipe.snapshots}
     for path in (*files.values(), trained / "metrics.json", trained / "curve.csv"):
         if not path.is_file():
             raise DissectionError(f"network {name}: no {path}; train it first (snakemake weights)")
     curve = pd.read_csv(trained / "curve.csv")
     curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, CURVE).round().astype(int))]
     about: dict[str, Any] = {
-        "network": config.networks[name].model_dump(mode="json", include={"module", "arguments"}),
-        "recipe": config.networks[name].model_dump(mode="json")["recipe"],
+        **spec.model_dump(mode="json", include={"module", "arguments", "input", "recipe"}),
+        "data": {d: _origin(config, d) for d in (spec.recipe.dataset, spec.recipe.validation)},
         "seed": config.seed,
         "torch": torch.__version__,
         "metrics": json.loads((trained / "metrics.json").read_text()),
@@ -331,3 +332,11 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
         } | (about if entry == name else {"snapshot_of": name})
     with replacing(manifest) as path:
         path.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
+
+
+def _origin(config: Config, dataset: str) -> dict[str, Any]:
+    """The settings of a dataset and of the asset that it reads."""
+    spec = config.datasets[dataset]
+    asset = config.assets.get(spec.asset)
+    about = asset.model_dump(mode="json", exclude_none=True) if asset else {}
+    return spec.model_dump(mode="json", exclude_none=True) | about
