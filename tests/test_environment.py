@@ -1,9 +1,11 @@
 """One set of versions: requirements.lock pins it, environment.yml and pyproject.toml go by it."""
 
+import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import yaml
@@ -39,6 +41,25 @@ def test_lock_is_complete():
     assert LOCK.keys() - required.keys() == set(), "locked, but required by nothing"
     for name, requirement in required.items():
         assert requirement.specifier.contains(LOCK[name], prereleases=True), requirement
+
+
+def test_every_import_is_declared():
+    """A fresh environment has what pyproject.toml names, and not what a developer happens to have."""
+    named = {canonicalize_name(Requirement(line).name) for line in declared()}
+    provided = packages_distributions()
+    for path in [*Path("src").rglob("*.py"), *Path("tests").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(), path)):
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            for module in (m.partition(".")[0] for m in modules):
+                if module in sys.stdlib_module_names or module in ("dissection", "conftest"):
+                    continue
+                names = {canonicalize_name(name) for name in provided.get(module, [])}
+                assert names & named, f"{path} imports {module}: add it to pyproject.toml"
 
 
 def closure(lines: list[str]) -> Iterator[Requirement]:
