@@ -62,7 +62,8 @@ class Tally:
 
 def importance(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
-    single.csv: split, class, unit (-1: none removed), balanced_accuracy, loss, rank (1: most important).
+    single.csv: split, class, unit (-1: none removed), balanced_accuracy, loss, rank (1: most important),
+    probability (mean of the class on its images).
     sets.csv: class, removed (most, all_but_most), units (k), balanced_accuracy, all_class_accuracy, on
     the validation images.
     """
@@ -73,131 +74,136 @@ def importance(config: Config, row: str, out: Path, device: torch.device, thread
     if validation.classes != names:
         raise DissectionError(f"rows.{row}: {spec.train} and {spec.validation} differ in classes")
     ablation = Ablation(subject.network, subject.layer)
-    accuracy, probability = sweep(ablation, subject, train, "one by one, train")
-    order = ranking(accuracy, probability)
+    train_accuracy, train_probability, _ = sweep(ablation, subject, train, "train")
+    order = ranking(train_accuracy, train_probability)
     units = order.shape[1]
     counts = sorted({k for k in spec.counts if k <= units}) or range(units + 1)
-    which = [
-        (c, k)
-        for c, name in enumerate(names)
-        for k in (range(units + 1) if name in spec.every_count else counts)
-    ]
-    single, sets = sweep_validation(ablation, subject, validation, order, which)
-    rank = np.concatenate([np.zeros((1, len(names)), int), np.argsort(order, axis=1).T + 1])
-    columns = {
+    which = pd.DataFrame(
+        [
+            (c, removed, k)
+            for c, name in enumerate(names)
+            for k in (range(units + 1) if name in spec.every_count else counts)
+            for removed in ("most", "all_but_most")
+        ],
+        columns=["class", "removed", "units"],
+    )
+    place = np.argsort(order, axis=1)  # (classes, units), 0 for the most important
+    most = place[which["class"]] < which["units"].to_numpy()[:, None]
+    removed = most == (which["removed"] == "most").to_numpy()[:, None]
+    together = Together(removed, which["class"].to_numpy(), device)
+    accuracy, probability, _ = sweep(ablation, subject, validation, "validation", together)
+    lines = {
         "class": np.repeat(names, units + 1),
         "unit": np.tile(np.arange(-1, units), len(names)),
+        "rank": np.concatenate([np.zeros((1, len(names)), int), place.T + 1]).T.ravel(),
     }
     tables = [
-        pd.DataFrame({"split": split, **columns, "balanced_accuracy": a.T.ravel(),
-                      "loss": (a[:1] - a).T.ravel(), "rank": rank.T.ravel()})
-        for split, a in (("train", accuracy), ("validation", single))
+        pd.DataFrame({"split": split, **lines, "balanced_accuracy": a.T.ravel(),
+                      "loss": (a[:1] - a).T.ravel(), "probability": p.T.ravel()})
+        for split, a, p in (("train", train_accuracy, train_probability),
+                            ("validation", accuracy, probability))
     ]  # fmt: skip
     write_csv(pd.concat(tables), out / "single.csv")
-    sets.insert(0, "class", [names[c] for c, _ in which for _ in range(2)])
-    write_csv(sets, out / "sets.csv")
+    which["class"] = [names[c] for c in which["class"]]
+    write_csv(pd.concat([which, together.accuracies()], axis=1), out / "sets.csv")
+
+
+class Together:
+    """Counts for sets of units that are removed together, each asked for one class only."""
+
+    def __init__(self, removed: np.ndarray, classes: np.ndarray, device: torch.device):
+        """removed: (sets, units) bool; classes: (sets,) numbers."""
+        self.removed = torch.from_numpy(removed).to(device)
+        self.asked = torch.from_numpy(classes).to(device)
+        self.counts = torch.zeros(5, len(classes), dtype=torch.int64, device=device)
+
+    def add(self, predictions: Tensor, targets: Tensor) -> None:
+        """predictions: (images, sets) class numbers; targets: (images,)."""
+        targets = targets[:, None].expand_as(predictions)
+        given, own, right = (
+            predictions == self.asked, targets == self.asked, predictions == targets,
+        )  # fmt: skip
+        kinds = (given & own, given & ~own, own, ~own, right)
+        self.counts += torch.stack(kinds).sum(1)
+
+    def accuracies(self) -> pd.DataFrame:
+        """balanced_accuracy of each set's class, all_class_accuracy."""
+        rightly, wrongly, own, others, right = self.counts.cpu().numpy()
+        with np.errstate(invalid="ignore"):
+            balanced = (rightly / own + 1 - wrongly / others) / 2
+        return pd.DataFrame(
+            {"balanced_accuracy": balanced, "all_class_accuracy": right / (own + others)}
+        )
 
 
 def sweep(
-    ablation: Ablation, subject: Subject, dataset: Dataset, text: str
-) -> tuple[np.ndarray, np.ndarray]:
+    ablation: Ablation,
+    subject: Subject,
+    dataset: Dataset,
+    text: str,
+    together: Together | None = None,
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """
-    Balanced accuracies, and mean probabilities of each class on its own images; both (1 + units, classes),
-    the first line with all units.
+    Removes the units one by one, and the sets of `together`. Returns balanced accuracies, and mean probabilities
+    of each class on its own images, both (1 + units, classes), the first line with all units; and for each image
+    its number, target, prediction, and changing: how many units change that.
     """
-    tally: Tally | None = None
-    total = np.zeros(0)
+    tally, total = Tally(0, 0), np.zeros(0)
+    lines: list[tuple[int, ...]] = []
     for indices, images in subject.batches(dataset, BATCH, text):
         targets = _targets(dataset, indices, images.device)
         state = ablation.run(images)
         scores = torch.cat([state.scores[:, None], ablation.each(state)], 1)
-        if tally is None:
+        if not lines:
             tally, total = Tally(*scores.shape[1:]), np.zeros(scores.shape[1:])
-        tally.add(scores.argmax(2), targets)
+        predictions = scores.argmax(2)
+        tally.add(predictions, targets)
         own = scores.softmax(2)[torch.arange(len(targets)), :, targets]
         np.add.at(total.T, targets.cpu().numpy(), own.double().cpu().numpy())
-    assert tally is not None  # a dataset has images
+        changing = (predictions != predictions[:, :1]).sum(1)
+        each = (targets, predictions[:, 0], changing)
+        lines += zip(indices, *(x.tolist() for x in each), strict=True)
+        if together is not None:
+            together.add(ablation.sets(state, together.removed).argmax(2), targets)
     with np.errstate(invalid="ignore"):
-        return tally.balanced(), total / tally.images
+        probability = total / tally.images
+    columns = ["number", "target", "prediction", "changing"]
+    return tally.balanced(), probability, pd.DataFrame(lines, columns=columns)
 
 
 def ranking(accuracy: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """(1 + units, classes) twice -> (classes, units): units from the most to the least important."""
-    return np.stack(
-        [np.lexsort((p[1:], a[1:])) for a, p in zip(accuracy.T, probability.T, strict=True)]
-    )
-
-
-def sweep_validation(
-    ablation: Ablation, subject: Subject, dataset: Dataset, order: np.ndarray,
-    which: Sequence[tuple[int, int]],
-) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
-    """
-    order: (classes, units); which: (class, k) pairs. Returns balanced accuracies (1 + units, classes), and for
-    each pair a line without the k most important units and one without all the others.
-    """
-    classes, units = order.shape
-    rank = torch.from_numpy(np.argsort(order, axis=1)).to(subject.device)
-    removed = torch.stack([r for c, k in which for r in (rank[c] < k, rank[c] >= k)])
-    asked = torch.tensor([c for c, _ in which for _ in range(2)], device=subject.device)
-    one = Tally(1 + units, classes)
-    counts = torch.zeros(3, len(asked), dtype=torch.int64, device=subject.device)
-    for indices, images in subject.batches(dataset, BATCH, "together, validation"):
-        targets = _targets(dataset, indices, images.device)
-        state = ablation.run(images)
-        scores = torch.cat([state.scores[:, None], ablation.each(state)], 1)
-        one.add(scores.argmax(2), targets)
-        predicted = ablation.sets(state, removed).argmax(2)  # (images, sets)
-        given, right = predicted == asked, predicted == targets[:, None]
-        counts += torch.stack([given, given & right, right]).sum(1)
-    given, own, right = counts.cpu().numpy()
-    images, all_images = one.images[asked.cpu().numpy()], one.images.sum()
-    with np.errstate(invalid="ignore"):
-        balanced = (own / images + 1 - (given - own) / (all_images - images)) / 2
-    table = pd.DataFrame({
-        "removed": ["most", "all_but_most"] * len(which),
-        "units": [k for _, k in which for _ in range(2)],
-        "balanced_accuracy": balanced,
-        "all_class_accuracy": right / all_images,
-    })  # fmt: skip
-    return one.balanced(), table
+    pairs = zip(accuracy.T, probability.T, strict=True)
+    return np.stack([np.lexsort((p[1:], a[1:])) for a, p in pairs])
 
 
 def single_image(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
     units.csv: unit, prediction without it, probability of the class without it, peak; unit -1: none removed, -2:
-    all units that alone change nothing, -3: all that change the prediction. images.csv: image, prediction, changing
-    (units whose removal changes the prediction). maps.csv: unit, y, x, activation of those units. image.png.
+    all units that alone change nothing, -3: all that change the prediction. images.csv, of all images: image, class,
+    prediction, changing (units whose removal changes the prediction), chosen. maps.csv: unit, y, x, activation of the
+    units that change it. image.png.
 
-    The image is the first of the class that is classified rightly and whose prediction fewest units change,
-    at least one; or the one that the profile names.
+    The image is the one that the profile names; or the first of the class that is classified rightly and whose
+    prediction fewest units change, but at least one if there is such an image.
     """
     spec = getattr(config.rows, row)
     subject = load_subject(config, spec.network, device, threads)
     dataset = load_dataset(config, spec.validation)
     names = subject.classes(dataset)
     number = class_number(names, spec.scene, f"rows.{row}.scene")
-    candidates = [i for i in range(len(dataset)) if dataset.target(i) == number]
     ablation = Ablation(subject.network, subject.layer)
-    lines: list[tuple[int, int, int]] = []
-    for some in torch.tensor(candidates).split(BATCH):
-        images = subject.images(dataset, some.tolist())
-        state = ablation.run(subject.preprocess.normalise(images))
-        without = ablation.each(state).argmax(2)
-        said = state.scores.argmax(1)
-        changing = (without != said[:, None]).sum(1)
-        lines += zip(some.tolist(), said.tolist(), changing.tolist(), strict=True)
-    found = pd.DataFrame(lines, columns=["index", "said", "changing"])
-    eligible = found[(found["said"] == number) & (found["changing"] > 0)]
-    if spec.image is None and eligible.empty:
+    _, _, images = sweep(ablation, subject, dataset, "images")
+    right = images[(images["target"] == number) & (images["prediction"] == number)]
+    if spec.image is not None:
+        right = right[right["number"] == spec.image]
+    if right.empty:
+        which = "no image" if spec.image is None else f"image {spec.image}"
         raise DissectionError(
-            f"rows.{row}.scene: no single unit changes the prediction of any {spec.scene}"
+            f"rows.{row}: {which} of class {spec.scene} that is classified rightly"
         )
-    index = spec.image
-    if index is None:
-        index = int(eligible.sort_values("changing", kind="stable")["index"].iloc[0])
-    elif index not in candidates:
-        raise DissectionError(f"rows.{row}.image: image {index} is not of class {spec.scene}")
+    right = right.assign(none=right["changing"] == 0)
+    index = int(right.sort_values(["none", "changing"], kind="stable")["number"].iloc[0])
     pixels = subject.images(dataset, [index])
     state = ablation.run(subject.preprocess.normalise(pixels))
     each = ablation.each(state)[0]
@@ -212,10 +218,14 @@ def single_image(config: Config, row: str, out: Path, device: torch.device, thre
         "peak": [None, None, None, *peaks],
     })  # fmt: skip
     write_csv(units, out / "units.csv")
-    found["prediction"] = [names[i] for i in found["said"]]
-    found["image"] = [dataset.key(i) for i in found["index"]]
-    found["chosen"] = found["index"] == index
-    write_csv(found[["image", "prediction", "changing", "chosen"]], out / "images.csv")
+    images = images.assign(
+        image=[dataset.key(i) for i in images["number"]],
+        **{"class": [names[i] for i in images["target"]]},
+        prediction=[names[i] for i in images["prediction"]],
+        chosen=images["number"] == index,
+    )
+    columns = ["image", "class", "prediction", "changing", "chosen"]
+    write_csv(images[columns], out / "images.csv")
     write_csv(map_table(state.activations[0], changes.nonzero()[:, 0].tolist()), out / "maps.csv")
     write_png(subject.preprocess.order, pixels[0], out / "image.png")
 
