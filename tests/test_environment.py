@@ -47,6 +47,7 @@ def test_every_import_is_declared():
     """A fresh environment has what pyproject.toml names, and not what a developer happens to have."""
     named = {canonicalize_name(Requirement(line).name) for line in declared()}
     provided = packages_distributions()
+    own = {"dissection", *(path.stem for path in Path("tests").glob("*.py"))}
     for path in [*Path("src").rglob("*.py"), *Path("tests").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(), path)):
             if isinstance(node, ast.ImportFrom):
@@ -56,7 +57,7 @@ def test_every_import_is_declared():
             else:
                 continue
             for module in (m.partition(".")[0] for m in modules):
-                if module in sys.stdlib_module_names or module in ("dissection", "conftest"):
+                if module in sys.stdlib_module_names or module in own:
                     continue
                 names = {canonicalize_name(name) for name in provided.get(module, [])}
                 assert names & named, f"{path} imports {module}: add it to pyproject.toml"
