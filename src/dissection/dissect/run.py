@@ -288,8 +288,12 @@ def measure(network: nn.Module, layers: dict[str, str], image: Callable[[int], T
 
 
 SAMPLE = 128  # images that a threshold is guessed from, at up to twice as many places in each
-# A guess spans the fractions q / g to q g; where it was wrong, the next g is tried.
-GUESSES = (1.3, 4.0, torch.inf)
+# A guess spans the fractions q / g to q g; where it was wrong, the next g is tried. A wide one has more to sort, a
+# narrow one is wrong more often, which is dear if the network has to run again.
+GUESSES = {
+    True: (1.3, 4.0, torch.inf),
+    False: (2.0, 8.0, torch.inf),
+}  # by whether the activations are in memory
 
 
 def thresholds(
@@ -306,7 +310,9 @@ def thresholds(
     """
     images = activations.images
     jobs = {
-        (layer, p.name): Threshold(p, up[layer, p.name], images, found[layer].shape)
+        (layer, p.name): Threshold(
+            p, up[layer, p.name], images, found[layer].shape, GUESSES[activations.fits]
+        )
         for layer in found
         for p in protocols
     }
@@ -317,8 +323,10 @@ def thresholds(
             job.sample(batch[layer], len(sampled))
     first = True
     while any(len(job.open) for job in jobs.values()):
+        sizes = [job.guess() for job in jobs.values()]
+        narrow = 12 * sum(sizes) + TopFraction.BYTES * max(sizes) > activations.memory / 2
         for job in jobs.values():
-            job.start(activations.memory / 4 / len(jobs))
+            job.start(narrow)
         bar = tqdm(activations, "thresholds", activations.batches, disable=not progress)
         for start, batch in bar:
             for layer, a in batch.items():
@@ -338,19 +346,26 @@ class Threshold:
     """The thresholds of one layer under one protocol while they are being found, pass by pass."""
 
     def __init__(
-        self, protocol: Protocol, up: Upsampling, images: int, shape: tuple[int, int, int]
+        self,
+        protocol: Protocol,
+        up: Upsampling,
+        images: int,
+        shape: tuple[int, int, int],
+        guesses: Sequence[float],
     ):
         h, w, units = shape
         self.protocol, self.up, self.images = protocol, up, images
         self.raw = protocol.samples == "raw"
         self.cells = h * w if self.raw else up.height * up.width
-        places = h * w if self.raw else up.height * up.width
-        self._step = math.ceil((places / (2 * SAMPLE)) ** 0.5)
+        self.rank = int(protocol.fraction * images * self.cells) + 1
+        self._step = math.ceil((self.cells / (2 * SAMPLE)) ** 0.5)
         self.open = torch.arange(units, device=up.y.device)  # units still to do
         self.value = torch.full((units,), torch.nan, device=up.y.device)
         self._sample = torch.empty(0, units, device=up.y.device)
         self._sampled = 0
-        self._guesses = iter(GUESSES)
+        self._guesses = iter(guesses)
+        self._low: Tensor | None = None
+        self._high: Tensor | None = None
         self._statistic: TopFraction | Bracket | None = None
 
     def sample(self, a: Tensor, images: int) -> None:
@@ -359,30 +374,42 @@ class Threshold:
         values = a[:, ::step, ::step] if self.raw else self.up.every(step).dense(a)
         values = values.reshape(-1, a.shape[3])
         self._sampled += len(values)
-        top = int(len(values) / len(a) * images * self.protocol.fraction * GUESSES[1]) + 1
+        top = int(len(values) / len(a) * images * self.protocol.fraction * GUESSES[False][1]) + 1
         values = torch.cat([self._sample, values])
         self._sample = values.topk(min(top, len(values)), dim=0).values
 
-    def start(self, memory: float) -> None:
-        """Choose what to look for in the next pass: a guess's bracket, narrower where memory (bytes) is short."""
+    def guess(self) -> float:
+        """Guess anew where a guess failed. Returns how many samples of all units lie in the guessed brackets."""
+        if not len(self.open):
+            return 0
+        if isinstance(self._statistic, Bracket):
+            self._low, self._high = self._statistic.narrowed()
+            return 2 * self.rank * len(self.open) / Bracket.BINS
+        g, q, top = next(self._guesses), self.protocol.fraction, self._sample[:, self.open]
+        if g == torch.inf:
+            self._low = self._high = None
+            return 2 * self.rank * len(self.open)
+        self._low = top[min(int(self._sampled * q * g), len(top) - 1)]
+        self._high = top[int(self._sampled * q / g)]
+        return self.rank * (g - 1 / g) * len(self.open)
+
+    def start(self, narrow: bool) -> None:
+        """Look in the guessed brackets, or, to save memory, only narrow them down first."""
         if not len(self.open):
             return
-        units, q, samples = len(self.open), self.protocol.fraction, self.images * self.cells
-        low: Tensor | None
-        high: Tensor | None
-        if isinstance(self._statistic, Bracket):
-            low, high = self._statistic.narrowed()
+        low, high = self._low, self._high
+        if (
+            narrow
+            and low is not None
+            and high is not None
+            and not isinstance(self._statistic, Bracket)
+        ):
+            self._statistic = Bracket(self.rank, low, high)
         else:
-            guess, rank = next(self._guesses), int(q * samples) + 1
-            low = high = None
-            if guess < torch.inf:
-                top = self._sample[:, self.open]
-                low = top[min(int(self._sampled * q * guess), len(top) - 1)]
-                high = top[int(self._sampled * q / guess)]
-                if rank * (guess - 1 / guess) * units * TopFraction.BYTES > memory:
-                    self._statistic = Bracket(rank, low, high)
-                    return
-        self._statistic = TopFraction(units, q, samples, low, high, self.value.device)
+            self._statistic = TopFraction(
+                len(self.open), self.protocol.fraction, self.images * self.cells, self._low, self._high,
+                self.value.device,
+            )  # fmt: skip
 
     def add(self, a: Tensor) -> None:
         if not len(self.open) or self._statistic is None:
