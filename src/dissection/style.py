@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from dissection.paths import replacing
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 CATEGORIES = {  # in the order of the thesis's figures
     "object": "#3f72af",
@@ -73,6 +75,21 @@ def use() -> None:
             "ytick.left": False,
         }
     )
+
+
+def stack(axis: "Axes", counts: "DataFrame", value: str, names: list[str]) -> None:
+    """Bars of `value` by category, one on the other, for each of the networks in `names`, with the sum."""
+    bars = counts.pivot_table(index="network", columns="category", values=value).loc[names]
+    below = 0 * bars.sum(axis=1)
+    for category in ordered(bars):
+        axis.bar(names, bars[category], 0.72, below, color=colour(category), label=category)
+        below = below + bars[category].fillna(0)
+    for x, total in enumerate(below):
+        axis.annotate(f"{total:.0f}", (x, total), (0, 3), textcoords="offset points", ha="center")
+    axis.set_ylim(0, 1.1 * max(1, below.max()))
+    axis.margins(x=0.02)
+    if len(names) > 6:
+        axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
 def save(figure: "Figure", png: str | Path, svg: str | Path) -> None:
