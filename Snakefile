@@ -140,6 +140,7 @@ onstart:
 include: "workflow/rules/assets.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/chapter3.smk"
+include: "workflow/rules/interventions.smk"
 include: "workflow/rules/report.smk"
 
 

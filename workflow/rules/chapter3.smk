@@ -142,12 +142,12 @@ def of_records(path):
 for row in CHAPTER3:
 
     rule:
-        """The CSV of a table or figure, as `dissection.report.chapter3` makes it."""
+        """The CSV of a table or figure, as its module in `dissection.report` makes it."""
         name:
             row
         input:
             files=[file for path in CHAPTER3[row].values() for file in of_records(path)],
-            sources=sources("dissection.report.chapter3"),
+            sources=sources(TABLES[row].table.__module__),
         output:
             table=table(row),
         log:

@@ -103,7 +103,8 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
     For each target class, images of other classes that are not given it already, evenly spread over the dataset.
 
     changes.csv: image, source (the class it was given), target, distance, group (target_top, source_top: the units
-    most important to the class; other), values (units), sum and squares of |peak(adversarial) - peak(original)|.
+    most important to the class; other; failed: no
+    adversarial image was found), values (units), sum and squares of |peak(adversarial) - peak(original)|.
     example.csv: unit, role (source, target), rank, peak_before, peak_after for one image of the first class of the
     example; maps.csv: unit, y, x, before, after. original.png, adversarial.png, difference.png (16 times).
     """
@@ -148,7 +149,9 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
             groups["other"] = np.setdiff1d(
                 np.arange(change.shape[1]), np.concatenate(list(groups.values()))
             )
-            for group, units in groups.items() if first + j and found.success[j] else ():
+            if not found.success[j]:
+                groups = {"failed": np.zeros(0, int)}
+            for group, units in groups.items() if first + j else ():
                 of = change[j, units]
                 lines.append({
                     "image": dataset.key(i), "source": names[given[i]], "target": names[target],

@@ -93,8 +93,8 @@ def detect(config: Config, row: str, out: Path, device: torch.device, threads: i
 def shows(dataset: Dataset, index: int, names: set[str]) -> bool:
     """Whether the image is of one of these classes, or has one of these concepts among its labels."""
     target = dataset.target(index)
-    if target is not None:
-        return dataset.classes[target] in names
+    if target is not None and dataset.classes[target] in names:
+        return True
     numbers = dataset.concepts.index[dataset.concepts["name"].isin(names)]
     return any(bool(np.isin(maps, numbers).any()) for maps in dataset.labels(index).values())
 

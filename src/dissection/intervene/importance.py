@@ -73,6 +73,7 @@ def importance(config: Config, row: str, out: Path, device: torch.device, thread
     names = subject.classes(train)
     if validation.classes != names:
         raise DissectionError(f"rows.{row}: {spec.train} and {spec.validation} differ in classes")
+    class_number(names, spec.scene, f"rows.{row}.scene")
     ablation = Ablation(subject.network, subject.layer)
     train_accuracy, train_probability, _ = sweep(ablation, subject, train, "train")
     order = ranking(train_accuracy, train_probability)

@@ -23,7 +23,9 @@ class Row:
     """
     caption: one sentence under the figure; inputs: name -> file the table is made from;
     uses: the datasets and the networks behind it; table: (config, threads) -> tidy table;
-    values: table -> nested mapping like the published values; metrics: table -> a few numbers.
+    values: table -> nested mapping like the published values; metrics: table -> a few numbers;
+    texts: table -> values of other published entries, by id, whose numbers stand in the text;
+    entry: the published entry, if it has another id.
     """
 
     id: str
@@ -35,14 +37,18 @@ class Row:
     values: "Callable[[pd.DataFrame], dict[str, Any]]"
     metrics: "Callable[[pd.DataFrame], dict[str, Any]]"
     threads: int = 1
+    texts: "Callable[[pd.DataFrame], dict[str, dict[str, Any]]]" = lambda table: {}
+    entry: str = ""
 
     @property
     def name(self) -> str:
-        """As printed: Table 3.1, Figure 3-5, PNAS figure 1."""
+        """As printed: Table 3.1, Figure 3-5, PNAS figure 1, Slides."""
         paper, number = self.id.startswith("pnas_"), self.id.removeprefix("pnas_")
         kind, _, number = number.partition("_")
         if kind == "table":
             return f"Table {number.replace('_', '.')}"
+        if number.startswith("slides_"):
+            return "Slides"
         return f"PNAS figure {number}" if paper else f"Figure {number.replace('_', '-')}"
 
     def assets(self, config: Config) -> list[str]:

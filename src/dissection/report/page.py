@@ -45,7 +45,12 @@ def write_report(config: Config, out: Path, metrics: Path, benchmarks: Path) -> 
         if (path := paths.table(config.profile, row.id)).exists()
     }
     values = {name: ROWS[name].values(table) for name, table in tables.items()}
-    rows = [_row(config, row, values, out.parent, benchmarks) for row in chosen]
+    texts = {name: ROWS[name].texts(table) for name, table in tables.items()}
+    values |= {name: of for by_entry in texts.values() for name, of in by_entry.items()}
+    rows = [
+        _row(config, row, list(texts.get(row.id, ())), values, out.parent, benchmarks)
+        for row in chosen
+    ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -117,10 +122,15 @@ def _by_line(values: Mapping[str, Any], line: str = "") -> dict[str, dict[str, A
 
 
 def _row(
-    config: Config, row: Row, values: Mapping[str, Any], folder: Path, benchmarks: Path
+    config: Config,
+    row: Row,
+    texts: list[str],
+    values: Mapping[str, Any],
+    folder: Path,
+    benchmarks: Path,
 ) -> dict[str, Any]:
-    """What the template says of one row. folder: where the report lies."""
-    paper = published.entry(row.id)
+    """What the template says of one row. texts: entries of the text it has values for; folder: of the report."""
+    paper = published.entry(row.entry or row.id)
     head = {
         "id": row.id,
         "name": row.name,
@@ -137,9 +147,15 @@ def _row(
         ]
         reason = f"not available: {', '.join(absent)}" if absent else "not made in this run"
         return {**head, "missing": reason}
-    claims = [_claim(claim, values[row.id], values) for claim in paper.get("claims", [])]
+    claims = [
+        _claim(claim, values[name], values)
+        for name, entry in ((row.id, paper), *((t, published.entry(t)) for t in texts))
+        for claim in entry.get("claims", [])
+    ]
     jobs = list(_jobs(config, row, benchmarks))
     blocks = number_blocks(paper["values"], values[row.id])
+    for name in texts:
+        blocks += number_blocks(published.entry(name)["values"], values[name])
     datasets, networks = row.uses(config)
     svg = paths.figure(config.profile, row.id, "svg")
     return {

@@ -5,9 +5,9 @@ from pathlib import Path
 from dissection import paths
 from dissection.config import Config
 from dissection.errors import DissectionError
-from dissection.report import Row, chapter3
+from dissection.report import Row, chapter3, interventions
 
-ROWS: dict[str, Row] = {row.id: row for row in chapter3.ROWS}
+ROWS: dict[str, Row] = {row.id: row for row in (*chapter3.ROWS, *interventions.ROWS)}
 
 
 def write_table(config: Config, row: str, out: Path, threads: int = 1) -> None:
