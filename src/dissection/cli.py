@@ -185,6 +185,23 @@ def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None
 
 
 @app.command()
+def survey(
+    config: Profile,
+    units: Annotated[Path, typer.Option(help="folder of the dissection")],
+    out: Out,
+) -> None:
+    """Draw the question sheets of table 3.3, and let the ground-truth rater answer them."""
+    from dissection.dissect.survey import write_survey
+
+    profile = load(config)
+    spec = profile.rows.table_3_3
+    if spec is None:
+        raise DissectionError(f"{config}: rows.table_3_3: missing; it says whose units to judge")
+    _use_threads(1)
+    write_survey(profile, spec, _asset(profile, profile.datasets[spec.dataset].asset), units, out)
+
+
+@app.command()
 def page(
     config: Profile,
     dataset: DatasetName,

@@ -123,6 +123,48 @@ rule page:
         """
 
 
+rule survey:
+    """Question sheets on the labels of units, for people; and the answers of one who knows."""
+    input:
+        unpack(dissected),
+        rules.dissect.output,
+        rules.page.output,
+        looks=["src/dissection/dissect/survey.html", "src/dissection/style.css"],
+        phrases=lambda w: [str(path) for path in [CONFIG.rows.table_3_3.phrases] if path],
+        sources=sources("dissection.dissect.survey"),
+    output:
+        page=units("{dataset}", "{network}", "survey/index.html"),
+        questions=units("{dataset}", "{network}", "survey/questions.csv"),
+        answers=units("{dataset}", "{network}", "survey/ground_truth.csv"),
+    log:
+        log_of("survey", "{dataset}", "{network}.log"),
+    benchmark:
+        log_of("survey", "{dataset}", "{network}.tsv")
+    wildcard_constraints:
+        dataset=any_of(CONFIG.datasets),
+        network=any_of(CONFIG.networks),
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=4000,
+    params:
+        units=str(paths.units(PROFILE, "{dataset}", "{network}")),
+        out=units("{dataset}", "{network}", "survey"),
+        settings=lambda w: settings(
+            seed=CONFIG.seed,
+            datasets={w.dataset: CONFIG.datasets[w.dataset]},
+            rows={"table_3_3": CONFIG.rows.table_3_3},
+        ),
+    shell:
+        """
+        dissection survey \
+            --config {CONFIGFILE:q} \
+            --units {params.units:q} \
+            --out {params.out:q} \
+            2>{log:q}
+        """
+
+
 def row_settings(row):
     """A row's section, the layers of its networks (it counts in the last), and what it reads itself."""
     datasets, networks = TABLES[row].uses(CONFIG)

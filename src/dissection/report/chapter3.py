@@ -315,6 +315,43 @@ def _table_3_2_values(table: pd.DataFrame) -> Values:
     }
 
 
+# Table 3.3
+
+
+def _table_3_3(config: Config, threads: int) -> pd.DataFrame:
+    from dissection.dissect.survey import COLUMNS, agreement, read_answers
+
+    spec = section(config, "table_3_3")
+    files = _table_3_3_inputs(config)
+    units = read_units(config, spec.dataset, spec.network, spec.protocol)
+    sizes = units.groupby("layer", sort=False).size()[list(config.networks[spec.network].layers)]
+    answers = spec.answers or [files["answers"]]
+    second = read_answers(spec.second_answers, COLUMNS) if spec.second_answers else None
+    table = agreement(sizes, read_answers(answers, COLUMNS), second)
+    summary = [
+        e for e in config.dissections if (e.network, e.dataset) == (spec.network, spec.dataset)
+    ]
+    return table.assign(images_shown=summary[0].top_images)
+
+
+def _table_3_3_inputs(config: Config) -> dict[str, Path]:
+    spec = section(config, "table_3_3")
+    folder = paths.units(config.profile, spec.dataset, spec.network)
+    people = {f"answers {path}": path for path in (*spec.answers, *spec.second_answers)}
+    survey = {"page": folder / "survey/index.html", "answers": folder / "survey/ground_truth.csv"}
+    return {"units": folder / "units.csv", **survey, **people}
+
+
+def _table_3_3_values(table: pd.DataFrame) -> Values:
+    by_layer = table.set_index("layer")
+    shares = by_layer[["network_dissection", "human_consistency"]].apply(pd.to_numeric)
+    return {
+        **by_layer[["units", "interpretable"]].to_dict(),
+        **{name: of.to_dict() for name, of in shares.items() if of.notna().any()},
+        "images_shown_per_unit": int(table["images_shown"].iloc[0]),
+    }
+
+
 # Figures 3-6 and 3-9: units with the images that move them most
 
 
@@ -479,6 +516,19 @@ ROWS = (
         _table_3_2,
         _table_3_2_values,
         inputs=lambda config: {"accuracy": paths.accuracy(config.profile)},
+    ),
+    _row(
+        "table_3_3",
+        "Evaluation of units' labels",
+        "Units are interpretable where raters agree with what was written of them; of these, the share"
+        " whose label by dissection the raters find descriptive. Unless answers of people are given, a"
+        " ground-truth rater answers from the true labels in the highlighted regions: a region shows a"
+        " concept that more than half of its pixels carry, and a phrase describes a unit if more than half"
+        " of the regions show it; what it writes is the concept that most regions show. It agrees with"
+        " itself, so human consistency cannot be had from it.",
+        _table_3_3,
+        _table_3_3_values,
+        inputs=_table_3_3_inputs,
     ),
     _row(
         "fig_1_4",
