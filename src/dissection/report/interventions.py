@@ -12,6 +12,8 @@ import pandas as pd
 
 from dissection import paths
 from dissection.config import Config, named
+from dissection.dissect.count import best_labels, count_detectors
+from dissection.dissect.protocols import PROTOCOLS
 from dissection.report import Row, section
 from dissection.report.chapter3 import read_units
 
@@ -54,13 +56,9 @@ def _pnas_fig_2(config: Config, threads: int) -> pd.DataFrame:
     spec, folder = section(config, "pnas_fig_2"), paths.intervention(config.profile, "pnas_fig_2")
     single, units = pd.read_csv(folder / "single.csv"), labels(config, "pnas_fig_2")
     keys = ["class", "unit", "rank"]
-    losses = single.pivot(index=keys, columns="split", values=["loss", "probability"])
+    losses = single.pivot(index=keys, columns="split", values=["loss", "log_odds_loss"])
     losses.columns = pd.Index([f"{c[1]}_{c[0]}" for c in losses.columns])
     losses = losses.reset_index()
-    intact = losses[losses["unit"] == -1].set_index("class")
-    for split in ("train", "validation"):
-        before = losses["class"].map(intact[f"{split}_probability"])
-        losses[f"{split}_probability_loss"] = before - losses.pop(f"{split}_probability")
     top = losses[losses["rank"].between(1, spec.top)].sort_values(["class", "rank"])
     single_part = top.join(units, on="unit").assign(part="single")
     sets = pd.read_csv(folder / "sets.csv").assign(part="set")
@@ -245,6 +243,40 @@ def detector_texts(table: pd.DataFrame) -> dict[str, Values]:
     return {"pnas_text_unit150": {key: float(test[key].iloc[0]) for key in keys}}
 
 
+def _pnas_fig_1(config: Config, threads: int) -> pd.DataFrame:
+    """
+    part `layer`: concepts (distinct best labels) and units by layer and category; `label`: the units of
+    the last layer by label; and, where the row has one, the parts of `detector`.
+    """
+    spec = section(config, "pnas_fig_1")
+    units = read_units(config, spec.dataset, spec.network, spec.protocol)
+    limit, tables = PROTOCOLS[spec.protocol].iou, []
+    for layer in config.networks[spec.network].layers:
+        counts = count_detectors(best_labels(units[units["layer"] == layer]), limit)
+        counts = counts[counts["counting"] == "best_label"].drop(columns="counting")
+        tables.append(counts.assign(part="layer", layer=layer))
+    last = labels(config, "pnas_fig_1")
+    by_label = last[last["iou"] > limit].groupby(["category", "label"], sort=False)["iou"]
+    found = by_label.agg(detector_units="size", best_iou="max").reset_index()
+    found = found.sort_values(["detector_units", "label"], ascending=[False, True])
+    tables.append(found.assign(part="label"))
+    tables += [detector(config)] if spec.detector else []
+    table = pd.concat(tables, ignore_index=True)
+    return table[["part", *(c for c in table if c != "part")]]
+
+
+def _pnas_fig_1_values(table: pd.DataFrame) -> Values:
+    counts = part(table, "layer").pivot(index="layer", columns="category", values="unique_detectors")
+    counts = counts.loc[part(table, "layer")["layer"].unique()].astype(int)
+    kinds = {f"{c}_by_layer": counts[c].to_dict() for c in ("object", "part") if c in counts}
+    return {"layers": counts.T.to_dict(), **kinds}
+
+
+def _pnas_fig_1_inputs(config: Config) -> dict[str, Path]:
+    files = _inputs("pnas_fig_1")(config)
+    return files if section(config, "pnas_fig_1").detector else {"units": files["units"]}
+
+
 def _pictures(folder: Path) -> pd.DataFrame:
     """Pictures in the folder, with what they are."""
     files = sorted(folder.glob("*.png"))
@@ -274,6 +306,18 @@ def _uses(row: str):
 
 
 ROWS = (
+    Row(
+        "pnas_fig_1",
+        "Units of all layers of VGG-16",
+        "Concepts that units of each layer match, by best label; the units of the last layer by concept; and one unit"
+        " as a detector of its concept, by a threshold on its peak activation that was chosen on other images.",
+        _pnas_fig_1_inputs,
+        _uses("pnas_fig_1"),
+        _pnas_fig_1,
+        _pnas_fig_1_values,
+        _pnas_fig_1_values,
+        texts=lambda table: detector_texts(table) if (table["part"] == "detector").any() else {},
+    ),
     Row(
         "pnas_fig_2",
         "A class rests on few units",
