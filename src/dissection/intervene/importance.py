@@ -7,7 +7,7 @@ The accuracy of a class is balanced: the mean of the share of its images that ar
 share of the other images that are not, by the highest score. Units are removed one by one on training and on
 validation images, ranked for each class by what their removal costs on the training images, and then removed
 together, the k most important ones or all but those, on the validation images. Units that cost a class
-equally many images are ranked by what they cost its mean probability on its images.
+equally many images are ranked by what they cost its mean log odds on its images.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Tally:
 def importance(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
     single.csv: split, class, unit (-1: none removed), balanced_accuracy, loss, rank (1: most important),
-    probability (mean of the class on its images).
+    log_odds (mean of the class on its images), log_odds_loss.
     sets.csv: class, removed (most, all_but_most), units (k), balanced_accuracy, all_class_accuracy, on
     the validation images.
     """
@@ -75,8 +75,8 @@ def importance(config: Config, row: str, out: Path, device: torch.device, thread
         raise DissectionError(f"rows.{row}: {spec.train} and {spec.validation} differ in classes")
     class_number(names, spec.scene, f"rows.{row}.scene")
     ablation = Ablation(subject.network, subject.layer)
-    train_accuracy, train_probability, _ = sweep(ablation, subject, train, "train")
-    order = ranking(train_accuracy, train_probability)
+    train_accuracy, train_odds, _ = sweep(ablation, subject, train, "train")
+    order = ranking(train_accuracy, train_odds)
     units = order.shape[1]
     counts = sorted({k for k in spec.counts if k <= units}) or range(units + 1)
     which = pd.DataFrame(
@@ -92,7 +92,7 @@ def importance(config: Config, row: str, out: Path, device: torch.device, thread
     most = place[which["class"]] < which["units"].to_numpy()[:, None]
     removed = most == (which["removed"] == "most").to_numpy()[:, None]
     together = Together(removed, which["class"].to_numpy(), device)
-    accuracy, probability, _ = sweep(ablation, subject, validation, "validation", together)
+    accuracy, odds, _ = sweep(ablation, subject, validation, "validation", together)
     lines = {
         "class": np.repeat(names, units + 1),
         "unit": np.tile(np.arange(-1, units), len(names)),
@@ -100,9 +100,9 @@ def importance(config: Config, row: str, out: Path, device: torch.device, thread
     }
     tables = [
         pd.DataFrame({"split": split, **lines, "balanced_accuracy": a.T.ravel(),
-                      "loss": (a[:1] - a).T.ravel(), "probability": p.T.ravel()})
-        for split, a, p in (("train", train_accuracy, train_probability),
-                            ("validation", accuracy, probability))
+                      "loss": (a[:1] - a).T.ravel(), "log_odds": o.T.ravel(),
+                      "log_odds_loss": (o[:1] - o).T.ravel()})
+        for split, a, o in (("train", train_accuracy, train_odds), ("validation", accuracy, odds))
     ]  # fmt: skip
     write_csv(pd.concat(tables), out / "single.csv")
     which["class"] = [names[c] for c in which["class"]]
@@ -145,7 +145,7 @@ def sweep(
     together: Together | None = None,
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """
-    Removes the units one by one, and the sets of `together`. Returns balanced accuracies, and mean probabilities
+    Removes the units one by one, and the sets of `together`. Returns balanced accuracies, and mean log odds
     of each class on its own images, both (1 + units, classes), the first line with all units; and for each image
     its number, target, prediction, and changing: how many units change that.
     """
@@ -159,23 +159,25 @@ def sweep(
             tally, total = Tally(*scores.shape[1:]), np.zeros(scores.shape[1:])
         predictions = scores.argmax(2)
         tally.add(predictions, targets)
-        own = scores.softmax(2)[torch.arange(len(targets)), :, targets]
-        np.add.at(total.T, targets.cpu().numpy(), own.double().cpu().numpy())
+        own = targets[:, None, None].expand(*scores.shape[:2], 1)
+        others = scores.scatter(2, own, -torch.inf).logsumexp(2)
+        margin = scores.gather(2, own)[..., 0] - others
+        np.add.at(total.T, targets.cpu().numpy(), margin.double().cpu().numpy())
         changing = (predictions != predictions[:, :1]).sum(1)
         each = (targets, predictions[:, 0], changing)
         lines += zip(indices, *(x.tolist() for x in each), strict=True)
         if together is not None:
             together.add(ablation.sets(state, together.removed).argmax(2), targets)
     with np.errstate(invalid="ignore"):
-        probability = total / tally.images
+        odds = total / tally.images
     columns = ["number", "target", "prediction", "changing"]
-    return tally.balanced(), probability, pd.DataFrame(lines, columns=columns)
+    return tally.balanced(), odds, pd.DataFrame(lines, columns=columns)
 
 
-def ranking(accuracy: np.ndarray, probability: np.ndarray) -> np.ndarray:
+def ranking(accuracy: np.ndarray, odds: np.ndarray) -> np.ndarray:
     """(1 + units, classes) twice -> (classes, units): units from the most to the least important."""
-    pairs = zip(accuracy.T, probability.T, strict=True)
-    return np.stack([np.lexsort((p[1:], a[1:])) for a, p in pairs])
+    pairs = zip(accuracy.T, odds.T, strict=True)
+    return np.stack([np.lexsort((o[1:], a[1:])) for a, o in pairs])
 
 
 def single_image(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
