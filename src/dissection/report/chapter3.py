@@ -347,7 +347,7 @@ def _table_3_3_values(table: pd.DataFrame) -> Values:
     shares = by_layer[["network_dissection", "human_consistency"]].apply(pd.to_numeric)
     return {
         **by_layer[["units", "interpretable"]].to_dict(),
-        **{name: of.to_dict() for name, of in shares.items() if of.notna().any()},
+        **{str(name): of.dropna().to_dict() for name, of in shares.items()},
         "images_shown_per_unit": int(table["images_shown"].iloc[0]),
     }
 
