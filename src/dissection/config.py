@@ -109,9 +109,14 @@ class Recipe(Section):
 
     dataset: str = Field(description="dataset to train on")
     validation: str = Field(description="dataset to measure accuracy on")
-    target: Literal["class", "object"] = Field(
-        default="class", description="what to learn: the class of an image, or of an object cut out"
-    )
+    target: Literal[
+        "class", "object", "hybrid", "context", "puzzle", "egomotion", "tracking", "moving", "videoorder",
+        "audio", "crosschannel", "colorization", "objectcentric",
+    ] = Field(
+        default="class",
+        description="what to learn: the class of an image, of an object cut out, both, or a self-supervised task",
+    )  # fmt: skip
+    seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
     epochs: int = Field(gt=0, description="passes over the training set")
     batch: int = Field(default=64, gt=0, description="images a step")
     learning_rate: float = Field(gt=0, description="peak learning rate of the one-cycle schedule")

@@ -10,9 +10,10 @@ resumes from the checkpoint of its last epoch and ends, on a CPU with as many th
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ from tqdm import tqdm
 from dissection.config import Config, Recipe
 from dissection.data import Dataset
 from dissection.errors import DissectionError
-from dissection.networks import Preprocess, load_network, read_weights
+from dissection.networks import Preprocess, load_network, pretext, read_weights
 from dissection.paths import replacing
 
 CHECKPOINT = "checkpoint.pt"
@@ -54,27 +55,88 @@ def train(
     recipe = spec.recipe
     if recipe is None:
         raise DissectionError(f"network {name}: it has no recipe to train by")
-    preprocess = Preprocess(spec.input)
-    images, names = examples(train_set, recipe.target, preprocess, config.memory_gb)
-    network = load_network(spec, None, config.seed).to(device)
+    seed = config.seed if recipe.seed is None else recipe.seed
+    network = load_network(spec, None, seed).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on CPUs
+    sets = train_set, validation_set
+    if recipe.target in pretext.TASKS:
+        learner = _pretext(config, name, network, sets, device)
+    else:
+        learner = _supervised(config, name, network, sets, device)
+    if len(learner.data[0]) < recipe.batch:
+        raise DissectionError(f"network {name}: too few images for a batch of {recipe.batch}")
+    # a checkpoint of other data or another recipe is no start
+    how = spec.model_dump(include={"module", "arguments", "input", "recipe"})
+    identity = hashlib.sha256(json.dumps([how, seed]).encode())
+    for data in learner.data:
+        identity.update(data.numpy().data)
+    images = len(learner.data[0])
+    curve = fit(
+        learner.network, recipe, seed, images, learner.step, learner.validate, out, identity.hexdigest(), name
+    )  # fmt: skip
+    save_weights(network, out / "weights.safetensors")
+    network.load_state_dict(read_weights(out / "weights.safetensors"))
+    accuracy, loss = learner.validate()
+    metrics = {
+        "classes": learner.classes,
+        "images": images,
+        "iterations": curve[-1]["iteration"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "train_accuracy": curve[-1]["train_accuracy"],
+        "validation_accuracy": accuracy,
+        "validation_images": learner.held_out,
+        "validation_loss": loss,
+    }
+    with replacing(out / "metrics.json") as path:
+        path.write_text(json.dumps(metrics, indent=2) + "\n")
+    (out / CHECKPOINT).unlink()
+
+
+class Learner(NamedTuple):
+    """What `fit` needs of a task: the module with its head, the data, and its steps."""
+
+    network: nn.Module
+    data: list[torch.Tensor]
+    step: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+    validate: Callable[[], tuple[float, float]]
+    classes: list[str]
+    held_out: int  # examples to validate on
+
+
+def _supervised(
+    config: Config,
+    name: str,
+    network: nn.Module,
+    sets: tuple[Dataset, Dataset],
+    device: torch.device,
+) -> Learner:
+    """Classes of images, of objects cut out of them, or (hybrid) of both together."""
+    recipe, preprocess = config.networks[name].recipe, Preprocess(config.networks[name].input)
+    assert recipe is not None
+    kinds = ["class", "object"] if recipe.target == "hybrid" else [recipe.target]
+
+    def both(dataset: Dataset) -> tuple[torch.Tensor, list[str]]:
+        found = [examples(dataset, kind, preprocess, config.memory_gb) for kind in kinds]
+        return torch.cat([images for images, _ in found]), [n for _, names in found for n in names]
+
+    images, names = both(sets[0])
     with torch.inference_mode():
-        outputs = network(preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)).shape[1]
-    classes: Sequence[str] = train_set.classes
-    if recipe.target == "object":  # as many as the network has outputs, the most frequent
-        classes = sorted(sorted(set(names), key=lambda c: (-names.count(c), c))[:outputs])
+        some = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)
+        outputs = network.eval()(some).shape[1]
+    classes = list(sets[0].classes) if "class" in kinds else []
+    if "object" in kinds:  # as many as the network has outputs left, the most frequent
+        counts = Counter(n for n in names if n not in classes)
+        most = sorted(counts, key=lambda c: (-counts[c], c))
+        classes += sorted(most[: outputs - len(classes)])
     if outputs != len(classes):
         raise DissectionError(
             f"networks.{name}.arguments: the network has {outputs} outputs, "
             f"its training set {len(classes)} classes ({', '.join(classes)})"
         )
     images, targets = of_classes(images, names, classes)
-    held_out = of_classes(
-        *examples(validation_set, recipe.target, preprocess, config.memory_gb), classes
-    )
-
-    if len(images) < recipe.batch or not len(held_out[0]):
-        raise DissectionError(f"network {name}: too few images for a batch of {recipe.batch}")
+    held_out = of_classes(*both(sets[1]), classes)
+    if not len(held_out[0]):
+        raise DissectionError(f"network {name}: none of its classes is in the validation set")
 
     def step(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         target = targets[chosen].to(device)
@@ -84,30 +146,49 @@ def train(
     def validate() -> tuple[float, float]:
         return evaluate(network, preprocess, *held_out, device)
 
-    # a checkpoint of other data or another recipe is no start
-    how = spec.model_dump(include={"module", "arguments", "input", "recipe"})
-    identity = hashlib.sha256(json.dumps([how, config.seed]).encode())
-    identity.update(images.numpy().data)
-    identity.update(targets.numpy().data)
-    curve = fit(
-        network, recipe, config.seed, len(images), step, validate, out, identity.hexdigest(), name
-    )
-    save_weights(network, out / "weights.safetensors")
-    network.load_state_dict(read_weights(out / "weights.safetensors"))
-    accuracy, loss = validate()
-    metrics = {
-        "classes": list(classes),
-        "images": len(images),
-        "iterations": curve[-1]["iteration"],
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "train_accuracy": curve[-1]["train_accuracy"],
-        "validation_accuracy": accuracy,
-        "validation_images": len(held_out[0]),
-        "validation_loss": loss,
-    }
-    with replacing(out / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2) + "\n")
-    (out / CHECKPOINT).unlink()
+    return Learner(network, [images, targets], step, validate, classes, len(held_out[0]))
+
+
+def _pretext(
+    config: Config,
+    name: str,
+    network: nn.Module,
+    sets: tuple[Dataset, Dataset],
+    device: torch.device,
+) -> Learner:
+    """A self-supervised task. Videos are drawn of a quarter as many scenes as the datasets have images."""
+    spec = config.networks[name]
+    recipe, preprocess = spec.recipe, Preprocess(spec.input)
+    assert recipe is not None
+    target = recipe.target
+    sounds: tuple[str, ...] = ()
+    found: list[Any] = []  # the images or the videos of the two sets
+    for key, dataset in zip((recipe.dataset, recipe.validation), sets, strict=True):
+        if target in pretext.FROM_IMAGES:
+            found.append((examples(dataset, "class", preprocess, config.memory_gb)[0], None))
+            continue
+        drawn = config.assets.get(config.datasets[key].asset)
+        if drawn is None or drawn.scenes is None:
+            raise DissectionError(
+                f"networks.{name}.recipe: {target} needs videos, and {key} is not drawn"
+            )
+        videos = pretext.draw_videos(
+            config.seed, drawn.scenes.first, len(dataset) // 4, preprocess.size, sounds
+        )
+        sounds = videos.sounds
+        found.append((None, videos))
+    arguments = [len(sounds)] if target == "audio" else []
+    task = pretext.TASKS[target](network, preprocess.normalise, *arguments).to(device)
+    data, held_out = (task.data(*f) for f in found)
+
+    def step(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with device:  # what the task draws, it draws there
+            return task(*(d[chosen].to(device) for d in data))
+
+    def validate() -> tuple[float, float]:
+        return pretext.evaluate(task, held_out, device)
+
+    return Learner(task, data, step, validate, list(sounds), len(held_out[0]))
 
 
 def fit(
@@ -314,7 +395,7 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     about: dict[str, Any] = {
         **spec.model_dump(mode="json", include={"module", "arguments", "input", "recipe"}),
         "data": {d: _origin(config, d) for d in (spec.recipe.dataset, spec.recipe.validation)},
-        "seed": config.seed,
+        "seed": config.seed if spec.recipe.seed is None else spec.recipe.seed,
         "torch": torch.__version__,
         "metrics": json.loads((trained / "metrics.json").read_text()),
         "curve": curve.to_dict("list"),
