@@ -30,6 +30,7 @@ from dissection.probe import Probe
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 EDGE = 0.999999  # of tanh: a pixel that is 0 or 1 lies at a finite w
 BATCH = 100
+CANDIDATES = 3  # images that may become the example: the first whose attack succeeds
 
 
 class Attacked(NamedTuple):
@@ -118,7 +119,8 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
     given = torch.cat([
         subject.network(images).argmax(1) for _, images in subject.batches(dataset, BATCH, "classes")
     ]).tolist()  # fmt: skip
-    jobs = [next((i, pair[1]) for i in _right(dataset, given, pair[0], row))]
+    jobs = [(i, pair[1]) for i in _right(dataset, given, pair[0], row)[:CANDIDATES]]
+    examples = len(jobs)
     for target in targets:
         eligible = [i for i, said in enumerate(given) if target not in (said, dataset.target(i))]
         jobs += [
@@ -151,7 +153,7 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
             )
             if not found.success[j]:
                 groups = {"failed": np.zeros(0, int)}
-            for group, units in groups.items() if first + j else ():
+            for group, units in groups.items() if first + j >= examples else ():
                 of = change[j, units]
                 lines.append({
                     "image": dataset.key(i), "source": names[given[i]], "target": names[target],
@@ -159,29 +161,25 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
                     "sum": of.sum(), "squares": np.square(of).sum(),
                 })  # fmt: skip
         if first == 0:
-            if not found.success[0]:
+            succeeded = found.success[:examples].nonzero()[:, 0].tolist()
+            if not succeeded:
                 raise DissectionError(
                     f"rows.{row}: the attack on the example failed; raise steps or iterations"
                 )
-            _write_example(out, subject.preprocess.order, pixels[0], found.images[0])
+            n = succeeded[0]
+            _write_example(out, subject.preprocess.order, pixels[n], found.images[n])
             roles = [("source", top[pair[0]]), ("target", top[pair[1]])]
             example = [
-                {
-                    "unit": u,
-                    "role": role,
-                    "rank": k,
-                    "peak_before": peaks[0][0, u],
-                    "peak_after": peaks[1][0, u],
-                }
+                {"unit": u, "role": role, "rank": k,
+                 "peak_before": peaks[0][n, u], "peak_after": peaks[1][n, u]}
                 for role, units in roles
                 for k, u in enumerate(units, start=1)
-            ]
+            ]  # fmt: skip
             shown = list(dict.fromkeys(u for _, units in roles for u in units))
-            table = map_table(maps[0][0], shown).rename(columns={"activation": "before"})
+            table = map_table(maps[0][n], shown).rename(columns={"activation": "before"})
+            after = map_table(maps[1][n], shown)["activation"]
             write_csv(pd.DataFrame(example), out / "example.csv")
-            write_csv(
-                table.assign(after=map_table(maps[1][0], shown)["activation"]), out / "maps.csv"
-            )
+            write_csv(table.assign(after=after), out / "maps.csv")
     if not lines:
         raise DissectionError(f"rows.{row}: no attack succeeded; raise steps or iterations")
     write_csv(pd.DataFrame(lines), out / "changes.csv")

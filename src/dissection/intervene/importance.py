@@ -114,8 +114,8 @@ class Together:
 
     def __init__(self, removed: np.ndarray, classes: np.ndarray, device: torch.device):
         """removed: (sets, units) bool; classes: (sets,) numbers."""
-        self.removed = torch.from_numpy(removed).to(device)
-        self.asked = torch.from_numpy(classes).to(device)
+        self.removed = torch.tensor(removed, device=device)
+        self.asked = torch.tensor(classes, device=device)
         self.counts = torch.zeros(5, len(classes), dtype=torch.int64, device=device)
 
     def add(self, predictions: Tensor, targets: Tensor) -> None:
