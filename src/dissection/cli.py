@@ -72,8 +72,9 @@ def fetch(config: Profile, asset: AssetName, out: Out, record: Record) -> None:
     from dissection import assets
 
     profile = load(config)
-    entry = assets.load_registry(paths.REGISTRY).get(asset) or assets.Entry.local(asset)
     source = profile.assets.get(asset)
+    entry = assets.load_registry(paths.REGISTRY).get(asset)
+    entry = entry or assets.Entry.local(asset, source.sha256 if source else None)
     assets.fetch(entry, out, profile.downloads, source.path if source else None, record)
 
 

@@ -55,6 +55,7 @@ class Asset(Section):
     path: Path | None = Field(
         default=None, description="the user's own copy (a file, an archive or a folder)"
     )
+    sha256: str | None = Field(default=None, description="hash that the file at `path` must have")
     scenes: Scenes | None = Field(default=None, description="draw it from the synthetic world")
 
     @model_validator(mode="after")
@@ -364,6 +365,10 @@ class Config(Section):
     assets: dict[Name, Asset] = Field(
         default={}, description="sources that differ from config/assets.yaml"
     )
+    shipped: Path | None = Field(
+        default=None,
+        description="folder of shipped weights: each entry of its manifest.json is an asset of that name",
+    )
     datasets: dict[Name, Dataset] = Field(default={}, description="datasets by name")
     networks: dict[Name, Network] = Field(default={}, description="networks by name")
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
@@ -407,6 +412,8 @@ def load(path: Path | str) -> Config:
         raise DissectionError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise DissectionError(f"{path}: expected keys and values; see config/smoke.yaml")
+    if isinstance(content.get("shipped"), str):
+        content["assets"] = _shipped(Path(content["shipped"]), path) | (content.get("assets") or {})
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
@@ -415,6 +422,20 @@ def load(path: Path | str) -> Config:
         if name not in choices:
             raise DissectionError(f"{path}: {key}: {_choose(name, choices)}")
     return config
+
+
+def _shipped(folder: Path, profile: Path) -> dict[str, Any]:
+    """The weights in a folder as assets, each with the hash that its manifest gives."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DissectionError(
+            f"{profile}: shipped: no manifest of weights in {folder} ({error})"
+        ) from None
+    return {
+        name: {"path": str(folder / entry["file"]), "sha256": entry["sha256"]}
+        for name, entry in manifest.items()
+    }
 
 
 def schema() -> str:

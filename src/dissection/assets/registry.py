@@ -93,9 +93,9 @@ class Entry(Download):
         return self
 
     @classmethod
-    def local(cls, id: str) -> Self:
+    def local(cls, id: str, sha256: str | None = None) -> Self:
         """An asset that only its user knows: any file or folder given by `path`."""
-        return cls(id=id, status="local")
+        return cls(id=id, status="local", sha256=sha256)
 
 
 def load_registry(path: Path) -> dict[str, Entry]:

@@ -129,7 +129,7 @@ class Task(nn.Module):
         )
 
     def data(self, images: Tensor, videos: Videos) -> list[Tensor]:
-        """Tensors of equal length that a batch is cut from: of the images, or of the videos, whichever it learns from."""
+        """Tensors of equal length that a batch is cut from: of the images or the videos, as it learns from."""
         raise NotImplementedError
 
     def see(self, images: Tensor) -> Tensor:
