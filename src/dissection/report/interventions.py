@@ -323,7 +323,8 @@ ROWS = (
         "A class rests on few units",
         "A unit's importance to a class is what its removal costs the class in balanced accuracy on training images;"
         " everything else is measured on validation images. The published four units are those that"
-        " matter most to ski resort: the units that do so here stand for them, by rank.",
+        " matter most to ski resort: the units that do so here stand for them, by rank. Units that cost a class equally"
+        " many images are ranked by the log odds that they cost it.",
         _inputs("pnas_fig_2"),
         _uses("pnas_fig_2"),
         _pnas_fig_2,
@@ -351,7 +352,7 @@ ROWS = (
         _uses("fig_slides_single_image"),
         _single_image,
         _single_image_values,
-        _single_image_values,
+        lambda table: _single_image_values(table)["images"],
         entry="slides_unit_roles",
     ),
 )
