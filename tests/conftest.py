@@ -5,8 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -125,3 +126,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def copy_of_finished(finished: Workspace, tmp_path: Path) -> Workspace:
     shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
     return Workspace(tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; without one, what needs it is skipped."""
+    chromium = shutil.which("chromium") or "/usr/bin/chromium"
+    if not Path(chromium).exists():
+        pytest.skip("chromium is not installed: pages are not tried in a browser")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()

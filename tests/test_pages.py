@@ -1,7 +1,6 @@
 """Unit pages, on a made-up dissection of drawn pictures, and in a real browser."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from dissection.dissect.page import SIDE, highlight, interpolation, write_pages
 from dissection.dissect.protocols import PROTOCOLS
 from dissection.errors import DissectionError
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 LAYERS = {"conv1": (13, 13, 4.0), "conv5": (4, 4, 16.0)}  # h, w, stride
 UNITS, TOP, SIZE = 20, 6, 64
 CONCEPTS = [("sun", "object"), ("house", "object"), ("roof", "part"), ("meadow", "scene")]
@@ -169,19 +167,6 @@ def test_highlight() -> None:
     assert drawn[0, 54:58, 0].max() > 230  # the outline
     silent = highlight(picture, np.zeros((SIDE, SIDE), np.float32), 1.0)
     assert (silent == 80).all()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("chromium is not installed: pages are not tried in a browser")
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -141,6 +141,16 @@ def unique(table: pd.DataFrame) -> Values:
     return totals(table, "by_category", "unique_detectors")
 
 
+def of_networks(table: pd.DataFrame, column: str) -> Values:
+    """Published name -> what the table says of the network."""
+    first = table.drop_duplicates("network")
+    return {
+        name: value
+        for names, value in zip(first["network"], first[column].tolist(), strict=True)
+        for name in str(names).split("; ")
+    }
+
+
 def _fig_3_5_values(table: pd.DataFrame) -> Values:
     values: Values = {}
     for row in table[table["counting"] == "by_category"].to_dict("records"):
@@ -184,11 +194,11 @@ def _fig_3_10_values(table: pd.DataFrame) -> Values:
 
 
 def _fig_3_11_values(table: pd.DataFrame) -> Values:
-    top1 = table.drop_duplicates("network").set_index("network")["top1"]
-    repeats = top1[[n for n in top1.index if str(n).startswith("repeat")]]
+    top1 = of_networks(table, "top1")
+    repeats = [top1.pop(name) for name in list(top1) if name.startswith("repeat")]
     return unique(table) | {
         "detector_units": totals(table, "best_label", "detector_units")["total"],
-        "top1": {"repeats": repeats.mean(), **top1.drop(repeats.index).to_dict()},
+        "top1": top1 | ({"repeats": float(np.mean(repeats))} if repeats else {}),
     }
 
 
@@ -199,14 +209,16 @@ def _fig_3_13_values(table: pd.DataFrame) -> Values:
     def by_network(found: Values) -> Values:
         return {n: {c: of[n] for c, of in found.items() if c != "total" and n in of} for n in names}
 
-    size = table.drop_duplicates("network").set_index("network")[["layer_units", "top1"]]
+    top1 = of_networks(table, "top1")
     return {
-        "units": size["layer_units"].to_dict(),
+        "units": of_networks(table, "layer_units"),
         "unique": counts["total"],
         "unique_by_category": by_network(counts),
         "detector_units": totals(table, "best_label", "detector_units")["total"],
         "detectors_by_category": by_network(units),
-        "top1_loss": size["top1"]["alexnet"] - size["top1"]["gap_wide"],
+        "top1_loss": top1["alexnet"] - top1["gap_wide"]
+        if {"alexnet", "gap_wide"} <= set(top1)
+        else None,
         "unique_wider": {n: counts["total"][n] for n in names if n[0] == "w" and n[1:].isdigit()},
     }
 
@@ -344,12 +356,10 @@ def _table_3_3_inputs(config: Config) -> dict[str, Path]:
 
 def _table_3_3_values(table: pd.DataFrame) -> Values:
     by_layer = table.set_index("layer")
-    shares = by_layer[["network_dissection", "human_consistency"]].apply(pd.to_numeric)
-    return {
-        **by_layer[["units", "interpretable"]].to_dict(),
-        **{str(name): of.dropna().to_dict() for name, of in shares.items()},
-        "images_shown_per_unit": int(table["images_shown"].iloc[0]),
-    }
+    columns = ["units", "interpretable", "network_dissection", "human_consistency"]
+    numbers = by_layer[columns].apply(pd.to_numeric)
+    values: Values = {str(name): of.dropna().to_dict() for name, of in numbers.items()}
+    return values | {"images_shown_per_unit": int(table["images_shown"].iloc[0])}
 
 
 # Figures 3-6 and 3-9: units with the images that move them most
