@@ -107,7 +107,7 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
     most important to the class; other; failed: no
     adversarial image was found), values (units), sum and squares of |peak(adversarial) - peak(original)|.
     example.csv: unit, role (source, target), rank, peak_before, peak_after for one image of the first class of the
-    example; maps.csv: unit, y, x, before, after. original.png, adversarial.png, difference.png (16 times).
+    example; maps.csv: unit, y, x, before, after. original.png, adversarial.png, difference.png (magnified).
     """
     spec = getattr(config.rows, row)
     subject = load_subject(config, spec.network, device, threads)
@@ -205,10 +205,11 @@ def _right(dataset, given: list[int], number: int, row: str) -> list[int]:
 
 
 def _write_example(out: Path, order: str, original: Tensor, adversarial: Tensor) -> None:
+    change = adversarial - original
     shown = {
         "original": original,
         "adversarial": adversarial,
-        "difference": (0.5 + 16 * (adversarial - original)).clamp(0, 1),
+        "difference": 0.5 + 0.5 * change / change.abs().max(),
     }
     for name, x in shown.items():
         write_png(order, (255 * x).round().byte(), out / f"{name}.png")
