@@ -128,7 +128,7 @@ def _pnas_fig_2_texts(table: pd.DataFrame) -> dict[str, Values]:
         "pnas_text_all_classes": {
             "mean_accuracy_top20_removed": mean["top20_removed"],
             "mean_loss_keep20": mean["unchanged"] - mean["only_top20_kept"],
-            "classes": int(table["class"].nunique()),
+            "classes": int(part(table, "set")["class"].nunique()),
         },
     }
 

@@ -153,7 +153,10 @@ def _row(
         for claim in entry.get("claims", [])
     ]
     jobs = list(_jobs(config, row, benchmarks))
-    blocks = number_blocks(paper["values"], values[row.id])
+    known = paper["values"]
+    if row.entry:  # an entry of many things, of which the row is about some
+        known = {name: value for name, value in known.items() if name in values[row.id]}
+    blocks = number_blocks(known, values[row.id])
     for name in texts:
         blocks += number_blocks(published.entry(name)["values"], values[name])
     datasets, networks = row.uses(config)
@@ -198,7 +201,7 @@ def _jobs(config: Config, row: Row, benchmarks: Path) -> Iterator[dict[str, Any]
     """Snakemake's measurements of the jobs behind a row."""
     datasets, networks = row.uses(config)
     dissections = [f"dissect/{d}/{n}" for n in networks for d in datasets]
-    for job in (*dissections, row.id, f"figure/{row.id}"):
+    for job in (*dissections, f"intervene/{row.id}", row.id, f"figure/{row.id}"):
         path = benchmarks / f"{job}.tsv"
         if path.exists():
             with open(path, encoding="utf-8", newline="") as file:
