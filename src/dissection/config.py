@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dissection import paths
 from dissection.errors import DissectionError
@@ -165,6 +173,7 @@ class Dissection(Section):
     batch: int = Field(default=10, gt=0, description="images a forward pass")
     bases: list[Basis] = Field(default=[], description="layers to be dissected in random bases too")
     top_images: int = Field(default=10, gt=0, description="images kept per unit for its page")
+    pages: bool = Field(default=True, description="draw pages of its units to browse")
 
 
 class Table31(Section):
@@ -186,7 +195,7 @@ class Counts(Section):
 class Accurate(Counts):
     """Detectors beside the accuracy of the networks."""
 
-    validation: str = Field(description="dataset to measure accuracy on")
+    validation: str | None = Field(default=None, description="dataset to measure accuracy on")
 
 
 class Transfer(Counts):
@@ -374,6 +383,9 @@ class Config(Section):
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
+    _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> its unreleased assets
+    _lacking: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # row -> those it does without
+
     @field_validator("dissections")
     @classmethod
     def _once(cls, dissections: list[Dissection]) -> list[Dissection]:
@@ -396,7 +408,30 @@ class Config(Section):
         for _, row in self.rows:
             if isinstance(row, Accurate):
                 asked += [(network, row.validation) for network in row.networks.values()]
-        return list(dict.fromkeys(asked))
+        return [pair for pair in dict.fromkeys(asked) if pair[0] not in self._lost]
+
+    def lacking(self, row: str) -> list[str]:
+        """Assets, never released, of networks that the row is made without."""
+        return self._lacking.get(row, [])
+
+    def without(self, unreleased: set[str]) -> "Config":
+        """The profile with rows that leave out the networks made of these assets, if any others are left."""
+        rows, result = {}, self.model_copy()
+        for name, network in self.networks.items():
+            made_of = {a for a in (network.weights, network.input.mean_image) if a}
+            if made_of & unreleased:
+                result._lost[name] = sorted(made_of & unreleased)
+        for row, section in self.rows:
+            entries = getattr(section, "networks", None) or {}
+            pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
+            names = [getattr(entry, "network", entry) for _, entry in pairs]
+            left = [pair for pair, name in zip(pairs, names, strict=True) if name not in result._lost]
+            if left and len(left) < len(pairs):
+                rest = dict(left) if isinstance(entries, dict) else [entry for _, entry in left]
+                rows[row] = section.model_copy(update={"networks": rest})
+                gone = [a for name in names for a in result._lost.get(name, [])]
+                result._lacking[row] = sorted(set(gone))
+        return result.model_copy(update={"rows": self.rows.model_copy(update=rows)})
 
 
 def load(path: Path | str) -> Config:
@@ -418,10 +453,12 @@ def load(path: Path | str) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise DissectionError(f"{path}: {_first(error)}") from None
-    for key, name, choices in _references(config, [*config.assets, *load_registry(paths.REGISTRY)]):
+    registry = load_registry(paths.REGISTRY)
+    for key, name, choices in _references(config, [*config.assets, *registry]):
         if name not in choices:
             raise DissectionError(f"{path}: {key}: {_choose(name, choices)}")
-    return config
+    unreleased = {name for name, entry in registry.items() if entry.status == "not_released"}
+    return config.without(unreleased - config.assets.keys())
 
 
 def _shipped(folder: Path, profile: Path) -> dict[str, Any]:

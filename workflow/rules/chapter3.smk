@@ -43,7 +43,9 @@ def dissection_settings(wildcards):
         device=CONFIG.device,
         datasets={dataset: CONFIG.datasets[dataset]},
         networks={wildcards.network: network.model_dump(mode="json", exclude={"recipe"})},
-        dissections=DISSECTIONS[dataset, wildcards.network],
+        dissections=DISSECTIONS[dataset, wildcards.network].model_dump(
+            mode="json", exclude={"pages"}
+        ),
         **seeded,
     )
 
@@ -307,4 +309,4 @@ rule chapter3:
     input:
         expand(table("{row}"), row=CHAPTER3),
         expand(figure("{row}", "png"), row=CHAPTER3),
-        [units(dataset, network, "pages") for dataset, network in DISSECTIONS],
+        [units(*names, "pages") for names, entry in DISSECTIONS.items() if entry.pages],

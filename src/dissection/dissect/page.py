@@ -48,7 +48,8 @@ def write_pages(
         if not (folder / name).exists():
             raise DissectionError(f"{folder / name} is missing: dissect {entry.network} first")
     units = pd.read_csv(folder / "units.csv", keep_default_na=False)
-    layers = {str(layer): of_layer for layer, of_layer in units.groupby("layer", sort=False)}
+    own = units[units["layer"].isin(list(config.networks[entry.network].layers))]  # no random bases
+    layers = {str(layer): of_layer for layer, of_layer in own.groupby("layer", sort=False)}
     beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     try:

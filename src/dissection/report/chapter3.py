@@ -171,8 +171,10 @@ def _fig_3_5_metrics(table: pd.DataFrame) -> Values:
 
 
 def with_accuracy(config: Config, row: str) -> pd.DataFrame:
-    """`detectors`, and top1 on the row's validation set."""
+    """`detectors`, and top1 on the row's validation set, if it has one."""
     spec, table = section(config, row), detectors(config, row)
+    if spec.validation is None:
+        return table.assign(top1=None)
     measured = pd.read_csv(paths.accuracy(config.profile))
     top1 = measured[measured["dataset"] == spec.validation].set_index("network")["top1"]
     names = {name: top1[network] for name, network in _once(spec.networks).items()}
@@ -194,7 +196,7 @@ def _fig_3_10_values(table: pd.DataFrame) -> Values:
 
 
 def _fig_3_11_values(table: pd.DataFrame) -> Values:
-    top1 = of_networks(table, "top1")
+    top1 = {n: float(v) for n, v in of_networks(table, "top1").items() if v not in ("", None)}
     repeats = [top1.pop(name) for name in list(top1) if name.startswith("repeat")]
     return unique(table) | {
         "detector_units": totals(table, "best_label", "detector_units")["total"],
@@ -209,7 +211,7 @@ def _fig_3_13_values(table: pd.DataFrame) -> Values:
     def by_network(found: Values) -> Values:
         return {n: {c: of[n] for c, of in found.items() if c != "total" and n in of} for n in names}
 
-    top1 = of_networks(table, "top1")
+    top1 = {n: float(v) for n, v in of_networks(table, "top1").items() if v not in ("", None)}
     return {
         "units": of_networks(table, "layer_units"),
         "unique": counts["total"],
@@ -459,7 +461,7 @@ def _units_of(row: str) -> Callable[[Config], dict[str, Path]]:
             name: paths.units(config.profile, spec.dataset, network) / "units.csv"
             for name, network in named.items()
         }
-        if hasattr(spec, "validation"):
+        if getattr(spec, "validation", None):
             found["accuracy"] = paths.accuracy(config.profile)
         if hasattr(spec, "train"):
             found["transfer"] = paths.transfer(config.profile)

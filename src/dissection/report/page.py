@@ -161,13 +161,14 @@ def _row(
         blocks += number_blocks(published.entry(name)["values"], values[name])
     datasets, networks = row.uses(config)
     svg = paths.figure(config.profile, row.id, "svg")
+    lacking = [f"Not available: {', '.join(a)}." for a in [config.lacking(row.id)] if a]
     return {
         **head,
         "missing": "",
         "measures": (measures := paper.get("measures", row.caption))[:1].upper() + measures[1:],
         "datasets": datasets,
         "networks": networks,
-        "caption": row.caption,
+        "caption": " ".join([row.caption, *lacking]),
         "figure": _inline(svg) if svg.exists() else "",
         "claims": claims,
         "tally": Counter(claim["outcome"] for claim in claims if claim["counted"]),
