@@ -178,7 +178,9 @@ def _pretext(
         sounds = videos.sounds
         found.append((None, videos))
     arguments = [len(sounds)] if target == "audio" else []
-    task = pretext.TASKS[target](network, preprocess.normalise, *arguments).to(device)
+    with torch.random.fork_rng():  # its head, too, comes from the seed alone
+        torch.manual_seed(config.seed if recipe.seed is None else recipe.seed)
+        task = pretext.TASKS[target](network, preprocess.normalise, *arguments).to(device)
     data, held_out = (task.data(*f) for f in found)
 
     def step(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
