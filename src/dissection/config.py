@@ -10,7 +10,7 @@ networks themselves are asked (`dissection config check`), for that needs torch.
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -383,8 +383,8 @@ class Config(Section):
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
-    _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> its unreleased assets
-    _lacking: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # row -> those it does without
+    _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
+    _lacking: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # row -> what it does without
 
     @field_validator("dissections")
     @classmethod
@@ -411,27 +411,38 @@ class Config(Section):
         return [pair for pair in dict.fromkeys(asked) if pair[0] not in self._lost]
 
     def lacking(self, row: str) -> list[str]:
-        """Assets, never released, of networks that the row is made without."""
+        """What was never released, or not trained yet, and the row is made without."""
         return self._lacking.get(row, [])
 
+    def missing(self, networks: Iterable[str]) -> list[str]:
+        """What these networks cannot be had without, and is not there."""
+        return sorted({a for n in networks for a in self._lost.get(n, [])})
+
     def without(self, unreleased: set[str]) -> "Config":
-        """The profile with rows that leave out the networks made of these assets, if any others are left."""
-        rows, result = {}, self.model_copy()
+        """The profile without networks of these assets, or with a recipe but no weights yet: their
+        dissections go, and rows leave them out if they have others."""
+        rows: dict[str, Any] = {}
+        lost, lacking = {}, {}
         for name, network in self.networks.items():
             made_of = {a for a in (network.weights, network.input.mean_image) if a}
-            if made_of & unreleased:
-                result._lost[name] = sorted(made_of & unreleased)
+            if network.recipe and not network.weights:
+                lost[name] = [f"weights of {name} (snakemake weights trains them)"]
+            elif made_of & unreleased:
+                lost[name] = sorted(made_of & unreleased)
         for row, section in self.rows:
             entries = getattr(section, "networks", None) or {}
             pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
             names = [getattr(entry, "network", entry) for _, entry in pairs]
-            left = [pair for pair, name in zip(pairs, names, strict=True) if name not in result._lost]
+            left = [pair for pair, name in zip(pairs, names, strict=True) if name not in lost]
             if left and len(left) < len(pairs):
                 rest = dict(left) if isinstance(entries, dict) else [entry for _, entry in left]
                 rows[row] = section.model_copy(update={"networks": rest})
-                gone = [a for name in names for a in result._lost.get(name, [])]
-                result._lacking[row] = sorted(set(gone))
-        return result.model_copy(update={"rows": self.rows.model_copy(update=rows)})
+                lacking[row] = sorted({a for name in names for a in lost.get(name, [])})
+        dissections = [entry for entry in self.dissections if entry.network not in lost]
+        found = {"dissections": dissections, "rows": self.rows.model_copy(update=rows)}
+        result = self.model_copy(update=found)
+        result._lost, result._lacking = lost, lacking
+        return result
 
 
 def load(path: Path | str) -> Config:

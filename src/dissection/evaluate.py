@@ -39,12 +39,12 @@ def accuracies(config: Config, out: Path, device: torch.device) -> None:
         line = {"network": name, "parameters": sum(p.numel() for p in network.parameters())}
         if dataset is not None:
             recipe = config.networks[name].recipe
-            target = recipe.target if recipe else "class"
-            source = _open(config, dataset)
+            learnt, source = recipe.target if recipe else "class", _open(config, dataset)
+            target = "class" if learnt == "class" or source.concepts.empty else "object"
             key = f"{dataset} {target} {_geometry(config.networks[name].input)}"
             if key not in examples_of:
                 examples_of[key] = examples(source, target, preprocess, config.memory_gb)
-            classes = source.classes if target == "class" else _classes(config, name)
+            classes = source.classes if learnt == "class" else _classes(config, name)
             images, targets = of_classes(*examples_of[key], classes)
             with torch.inference_mode():
                 shown = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)

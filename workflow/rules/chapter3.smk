@@ -29,7 +29,9 @@ DISSECTIONS = {
 CHAPTER3 = {
     row: TABLES[row].inputs(CONFIG)
     for row, section in CONFIG.rows
-    if section and row in TABLES and obtainable(*TABLES[row].assets(CONFIG))
+    if section
+    and obtainable(*TABLES[row].assets(CONFIG))
+    and not CONFIG.missing(TABLES[row].uses(CONFIG)[1])
 }
 ROWS += CHAPTER3
 NEEDED |= {asset for row in CHAPTER3 for asset in TABLES[row].assets(CONFIG)}

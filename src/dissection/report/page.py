@@ -145,6 +145,7 @@ def _row(
             for asset in row.assets(config)
             if not paths.asset_record(config.profile, asset).exists()
         ]
+        absent += [a for a in config.missing(row.uses(config)[1]) if a not in absent]
         reason = f"not available: {', '.join(absent)}" if absent else "not made in this run"
         return {**head, "missing": reason}
     claims = [
