@@ -1,6 +1,8 @@
 """Profiles: each file is valid, each mistake is one line, the schema is the models'."""
 
 import difflib
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from dissection import config as configuration
+from dissection.assets import asset_path
 from dissection.cli import app
 from dissection.config import Config, load, schema
 from dissection.errors import DissectionError
@@ -110,6 +113,33 @@ def test_an_asset_has_one_source(smoke, tmp_path):
     assert "assets.broden: " in problem(smoke, tmp_path)
     smoke["assets"]["broden"] = {"path": "a", "scenes": {"format": "broden", "images": 1}}
     assert "give either path or scenes" in problem(smoke, tmp_path)
+
+
+def test_shipped_weights_are_assets_by_their_manifest(smoke, tmp_path):
+    entry = {"file": "n.safetensors", "sha256": hashlib.sha256(b"weights").hexdigest()}
+    (tmp_path / "manifest.json").write_text(json.dumps({"mine": entry}))
+    (tmp_path / "n.safetensors").write_bytes(b"weights")
+    smoke = {key: smoke[key] for key in ("profile", "networks")} | {"shipped": str(tmp_path)}
+    network = next(iter(smoke["networks"].values()))
+    del network["recipe"]
+    smoke["networks"] = {"net": network | {"weights": "mine"}}
+    profile, record = tmp_path / "mine.yaml", tmp_path / "record.json"
+    profile.write_text(yaml.safe_dump(smoke))
+    assert load(profile).assets["mine"].path == tmp_path / "n.safetensors"
+
+    fetch = ["fetch", "--asset", "mine", "--out", str(tmp_path), "--record", str(record)]
+    fetch += ["--config", str(profile)]
+    assert CliRunner().invoke(app, fetch).exception is None
+    assert asset_path(record) == tmp_path / "n.safetensors"
+    (tmp_path / "n.safetensors").write_bytes(b"altered")
+    found = CliRunner().invoke(app, fetch).exception
+    assert isinstance(found, DissectionError)
+    assert entry["sha256"] in str(found)
+
+    network["weights"] = smoke["networks"]["net"]["weights"] = "theirs"
+    assert "choices: mine" in problem(smoke, tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    assert "no manifest of weights" in problem(smoke, tmp_path)
 
 
 def test_names_become_files(smoke, tmp_path):

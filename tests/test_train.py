@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dissection import config as model
 from dissection.config import Config
@@ -168,6 +169,60 @@ def test_objects_are_cut_out_and_learnt(tmp_path):
     assert metrics["validation_accuracy"] > 0.8
 
 
+def test_a_hybrid_learns_scenes_and_objects_at_once(tmp_path):
+    config = profile(target="hybrid", epochs=1)
+    config.networks["net"].arguments["classes"] = 6
+    data = Named(60, 1, 48)
+    train(config, "net", data, Named(30, 2, 48), tmp_path, CPU)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["classes"] == ["a disc", "a bar", "a frame", "bar", "disc", "frame"]
+    objects = sum(len(list(object_crops(data, i))) for i in range(60))
+    assert metrics["images"] == 60 + objects > 60
+
+
+class Named(Shapes):
+    classes = ("a disc", "a bar", "a frame")
+
+
+def test_a_seed_of_its_own(trained, tmp_path):
+    """The seed of the recipe replaces the profile's, in the first weights and in the training."""
+    for name, seed in {"same": 3, "other": 4}.items():
+        train(profile(seed=seed), "net", Shapes(600, 1), Shapes(150, 2), tmp_path / name, CPU)
+        for file in ("weights", "snapshots/0"):
+            one, two = (
+                (f / f"{file}.safetensors").read_bytes() for f in (trained, tmp_path / name)
+            )
+            assert (one == two) == (seed == 3)
+
+
+def pretext_profile(target: str, **recipe) -> Config:
+    config = profile(target=target, snapshots=[], epochs=1, **recipe)
+    arguments = dict(config.networks["net"].arguments)
+    del arguments["classes"], arguments["hidden"]
+    update = {"module": "dissection.networks.pretext:trunk", "arguments": arguments}
+    return config.model_copy(
+        update={"networks": {"net": config.networks["net"].model_copy(update=update)}}
+    )
+
+
+@pytest.mark.parametrize("target", ["context", "moving", "audio"])
+def test_a_pretext_task_leaves_its_trunk_alone(tmp_path, target):
+    config = pretext_profile(target, batch=8)
+    config.datasets["v"] = config.datasets["d"]
+    for out in (tmp_path / "a", tmp_path / "b"):
+        train(config, "net", Shapes(104, 1), Shapes(104, 2), out, CPU)
+    assert bytes_below(tmp_path / "a") == bytes_below(tmp_path / "b")
+    # all of its keys and no others
+    load_network(config.networks["net"], tmp_path / "a" / "weights.safetensors", 0)
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert 0 <= metrics["validation_accuracy"] <= 1
+
+
+def test_videos_are_drawn_and_nothing_else_has_them(tmp_path):
+    with pytest.raises(DissectionError, match="needs videos, and v is not drawn"):
+        train(pretext_profile("tracking"), "net", Shapes(104, 1), Shapes(52, 2), tmp_path, CPU)
+
+
 def test_augmentation_moves_and_mirrors():
     y, x = np.mgrid[:32, :32]
     image = torch.from_numpy(np.stack([y, x, x], -1).astype(np.uint8))
@@ -224,6 +279,10 @@ def test_ship(trained, tmp_path):
     assert entry["metrics"]["validation_accuracy"] > 0.9
     assert len(entry["curve"]["loss"]) == 4
     assert manifest["net.5"]["snapshot_of"] == "net"
+    kept = load_file(out / "net.5.safetensors")
+    whole = load_file(trained / "snapshots/5.safetensors")
+    assert {k.partition(".")[0] for k in whole.keys() - kept.keys()} == {"fc6", "fc7", "fc8"}
+    assert all(torch.equal(t, whole[key]) for key, t in kept.items())
     before = bytes_below(out)
     ship(profile(), "net", trained, out)
     assert bytes_below(out) == before

@@ -115,14 +115,18 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
 @app.command()
 def ship(
     config: Profile,
-    network: NetworkName,
-    trained: Annotated[Path, typer.Option(help="folder of the training run")],
     out: Annotated[Path, typer.Option(help="folder of the shipped weights")],
+    network: Annotated[
+        list[str] | None, typer.Option(help="network of the profile; none: all with a recipe")
+    ] = None,
 ) -> None:
     """Copy trained weights to where they are shipped from, with a new manifest."""
     from dissection.networks.train import ship
 
-    ship(load(config), network, trained, out)
+    profile = load(config)
+    for name in network or [n for n, spec in profile.networks.items() if spec.recipe]:
+        _named(profile, "networks", name)
+        ship(profile, name, paths.trained(profile.profile, name), out)
 
 
 @app.command()
