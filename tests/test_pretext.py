@@ -100,6 +100,20 @@ def test_permutations_are_permutations_far_from_each_other():
     assert (differing + 9 * torch.eye(16, dtype=torch.long)).min() >= 7
 
 
+def test_egomotion_knows_a_motion_by_its_map(videos):
+    """Features that are turned by the map of each motion are right; by those of other motions wrong."""
+    task = build("egomotion", videos)
+    turns = torch.linalg.qr(torch.randn(27, 128, 128))[0]
+    task.maps.data, task.head = turns, torch.nn.Identity()
+    motion = torch.tensor(list(np.ndindex(3, 3, 3))) - 1
+    before = torch.randn(27, 128)
+    after = (turns @ before[:, :, None])[:, :, 0]
+    task.see = lambda frames: torch.stack([before, after], 1)
+    loss, accuracy = task(torch.zeros(27, 3), motion)
+    assert accuracy == 1
+    assert task(torch.zeros(27, 3), motion.flip(0))[0] > loss + 3
+
+
 def test_tracking_finds_the_patch_that_moved():
     rng = np.random.default_rng(0)
     thing = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
