@@ -190,6 +190,13 @@ class Counts(Section):
     networks: dict[str, str] = Field(
         min_length=1, description="published name (or any) -> network that stands for it"
     )
+    elsewhere: dict[str, str] = Field(
+        default={}, description="network -> its dataset, where that is another one"
+    )
+
+    def on(self, network: str) -> str:
+        """The dataset it was dissected on."""
+        return self.elsewhere.get(network, self.dataset)
 
 
 class Accurate(Counts):
@@ -513,14 +520,13 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
     for row, section in config.rows:
         for key, name in named(section):
-            if key.partition(".")[0] in ("dataset", "validation", "train", "test"):
+            if key.partition(".")[0].partition(" ")[0] in ("dataset", "validation", "train", "test"):
                 yield f"rows.{row}.{key}", name, datasets
                 continue
             wanted = getattr(section, "protocol", None)
+            on = section.on(name) if isinstance(section, Counts) else section.dataset if wanted else ""
             dissected = [  # a count needs the dissection that it counts
-                e.network
-                for e in config.dissections
-                if wanted in e.protocols and e.dataset == section.dataset
+                e.network for e in config.dissections if wanted in e.protocols and e.dataset == on
             ]
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
 

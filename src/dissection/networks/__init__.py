@@ -65,6 +65,8 @@ def check_layers(network: nn.Module, paths: Iterable[str]) -> None:
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The state dict in a file; floating tensors become float32."""
+    if path.is_dir():  # a Caffe model comes with its prototxt
+        path = next(iter(sorted(path.glob("*.caffemodel"))), path)
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

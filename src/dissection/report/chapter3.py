@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dissection import paths, style
-from dissection.config import Config, named
+from dissection.config import Config, Counts, named
 from dissection.data import Dataset
 from dissection.dissect.count import best_labels, count_detectors
 from dissection.dissect.protocols import PROTOCOLS
@@ -96,7 +96,7 @@ def detectors(config: Config, row: str, every_layer: bool = False) -> pd.DataFra
     spec = section(config, row)
     tables = []
     for name, network in _once(spec.networks).items():
-        units = read_units(config, spec.dataset, network, spec.protocol)
+        units = read_units(config, spec.on(network), network, spec.protocol)
         layers = list(config.networks[network].layers)
         for layer in layers if every_layer else layers[-1:]:
             of_layer = units[units["layer"] == layer]
@@ -370,7 +370,7 @@ def _table_3_3_values(table: pd.DataFrame) -> Values:
 def _shown(config: Config, row: str, name: str, unit: pd.Series) -> Values:
     """A line of the table: a unit, and its strip, named with its content so that it counts as changed."""
     spec = section(config, row)
-    pages = paths.units(config.profile, spec.dataset, unit["network"]) / "pages"
+    pages = paths.units(config.profile, spec.on(unit["network"]), unit["network"]) / "pages"
     strip = pages / unit["layer"] / spec.protocol / f"{unit['unit']}.webp"
     keys = ["layer", "unit", "category", "label", "iou"]
     digest = hashlib.sha256(strip.read_bytes()).hexdigest()
@@ -381,7 +381,7 @@ def _last_units(config: Config, row: str) -> dict[str, pd.DataFrame]:
     """Published name -> the units of the network's last layer, the best first."""
     spec, found = section(config, row), {}
     for name, network in _once(spec.networks).items():
-        units = read_units(config, spec.dataset, network, spec.protocol)
+        units = read_units(config, spec.on(network), network, spec.protocol)
         last = units[units["layer"] == list(config.networks[network].layers)[-1]]
         found[name] = last.sort_values("iou", ascending=False, kind="stable")
     return found
@@ -418,7 +418,7 @@ def _fig_3_9(config: Config, threads: int) -> pd.DataFrame:
 def _pages(config: Config, row: str) -> dict[str, Path]:
     spec = section(config, row)
     folders = {
-        n: paths.units(config.profile, spec.dataset, net) for n, net in spec.networks.items()
+        n: paths.units(config.profile, spec.on(net), net) for n, net in spec.networks.items()
     }
     pages = {f"pages of {n}": folder / "pages" for n, folder in folders.items()}
     return pages | {n: folder / "units.csv" for n, folder in folders.items()}
@@ -456,11 +456,11 @@ def _fig_3_12_values(table: pd.DataFrame) -> Values:
 def _units_of(row: str) -> Callable[[Config], dict[str, Path]]:
     def inputs(config: Config) -> dict[str, Path]:
         spec = section(config, row)
-        named = spec.networks if hasattr(spec, "networks") else {spec.network: spec.network}
-        found = {
-            name: paths.units(config.profile, spec.dataset, network) / "units.csv"
-            for name, network in named.items()
-        }
+        if isinstance(spec, Counts):
+            of = {name: (spec.on(network), network) for name, network in spec.networks.items()}
+        else:
+            of = {spec.network: (spec.dataset, spec.network)}
+        found = {n: paths.units(config.profile, *pair) / "units.csv" for n, pair in of.items()}
         if getattr(spec, "validation", None):
             found["accuracy"] = paths.accuracy(config.profile)
         if hasattr(spec, "train"):
@@ -475,7 +475,7 @@ def _used_by(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
         datasets: dict[str, None] = {}
         networks: dict[str, None] = {}
         for key, name in named(section(config, row)):
-            (networks if "network" in key else datasets)[name] = None
+            (networks if key.startswith("network") else datasets)[name] = None
         return list(datasets), list(networks)
 
     return uses
