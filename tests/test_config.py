@@ -105,6 +105,7 @@ def test_unknown_names(smoke, tmp_path, path, key):
 
 def test_a_figure_needs_its_dissection(smoke, tmp_path):
     smoke["dissections"][0]["protocols"] = ["pnas2020"]
+    smoke["rows"] = {"fig_3_5": smoke["rows"]["fig_3_5"]}
     assert "rows.fig_3_5.networks.places205: found 'alexnet_scenes'" in problem(smoke, tmp_path)
 
 
@@ -162,7 +163,7 @@ def test_absent_file(tmp_path):
 
 def test_unknown_layer_names_the_key_and_the_choices(smoke, tmp_path):
     path = tmp_path / "mine.yaml"
-    smoke["networks"]["alexnet_scenes"]["layers"] = {"conv9": "conv9"}
+    smoke["networks"]["alexnet_scenes"]["layers"] = {"conv5": "conv9"}
     path.write_text(yaml.safe_dump(smoke))
     done = CliRunner().invoke(app, ["config", "check", "--config", str(path)])
     assert isinstance(done.exception, DissectionError)
