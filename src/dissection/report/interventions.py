@@ -266,7 +266,9 @@ def _pnas_fig_1(config: Config, threads: int) -> pd.DataFrame:
 
 
 def _pnas_fig_1_values(table: pd.DataFrame) -> Values:
-    counts = part(table, "layer").pivot(index="layer", columns="category", values="unique_detectors")
+    counts = part(table, "layer").pivot(
+        index="layer", columns="category", values="unique_detectors"
+    )
     counts = counts.loc[part(table, "layer")["layer"].unique()].astype(int)
     kinds = {f"{c}_by_layer": counts[c].to_dict() for c in ("object", "part") if c in counts}
     return {"layers": counts.T.to_dict(), **kinds}
