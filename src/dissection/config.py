@@ -53,7 +53,8 @@ class Scenes(Section):
     )
     attributes: list[str] = Field(
         default=[],
-        description="for places: what is true of an image names its class, instead of its scene",
+        description="for places: those (attributes, or objects shown) that are true of an image name"
+        " its class, instead of its scene",
     )
 
 

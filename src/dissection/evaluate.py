@@ -101,7 +101,8 @@ def transfer(config: Config, row: str, out: Path, device: torch.device) -> None:
             ]  # fmt: skip
         targets = [np.array([s.target(i) for i in range(len(s))]) for s in sets]
         machine = make_pipeline(
-            StandardScaler(), LinearSVC(C=spec.svm_c, dual=False, random_state=config.seed)
+            StandardScaler(),  # and classes weigh the same, as they are as frequent in action40
+            LinearSVC(C=spec.svm_c, dual=False, class_weight="balanced", random_state=config.seed),
         )
         machine.fit(features[0], targets[0])
         accuracy = recall_score(targets[1], machine.predict(features[1]), average="macro")

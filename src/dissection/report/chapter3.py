@@ -626,7 +626,8 @@ ROWS = (
         "Object detectors and another task",
         "Unique object detectors of the last convolutional layer, and the accuracy, averaged over the"
         " classes, of a linear support vector machine on that layer's features (each unit's mean over the"
-        " image, standardised) for a task that no network was trained for.",
+        " image, standardised) for another task: in the smoke profile, whether a scene shows people, flowers,"
+        " both or neither.",
         _fig_3_12,
         _fig_3_12_values,
     ),

@@ -124,16 +124,22 @@ def _places(
     (out / f"{spec.split}.txt").write_text(lines, encoding="utf-8")
 
 
+def _true_of(scene: Scene, attribute: str) -> bool:
+    """Whether the painter says so, or, of an object, whether it fills at least 0.3 % of the image."""
+    if attribute in scene.attributes:
+        return bool(scene.attributes[attribute])
+    if attribute not in world.CATEGORY["object"]:
+        known = ", ".join([*scene.attributes, "or an object"])
+        raise DissectionError(
+            f"scenes.attributes: {scene.domain} has no {attribute!r}; choose from: {known}"
+        )
+    return bool((scene.labels["object"] == world.NUMBER[attribute]).any(0).mean() >= 0.003)
+
+
 def _place(seed: int, size: int, attributes: list[str], folder: Path, item: Item) -> str:
     """The class of an image is its scene, or what is true of it among `attributes`."""
     scene = draw(item.domain, seed, item.number, size)
-    unknown = [a for a in attributes if a not in scene.attributes]
-    if unknown:
-        known = ", ".join(scene.attributes)
-        raise DissectionError(
-            f"scenes.attributes: {item.domain} has no attribute {unknown[0]!r}; choose from: {known}"
-        )
-    true = "+".join(a for a in attributes if scene.attributes[a])
+    true = "+".join(a for a in attributes if _true_of(scene, a))
     name = f"{(true or 'none') if attributes else item.domain}/{item.name}.jpg"
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(_jpeg(scene))
