@@ -88,7 +88,7 @@ def stack(axis: "Axes", counts: "DataFrame", value: str, names: list[str]) -> No
         axis.annotate(f"{total:.0f}", (x, total), (0, 3), textcoords="offset points", ha="center")
     axis.set_ylim(0, 1.1 * max(1, below.max()))
     axis.margins(x=0.02)
-    if len(names) > 6:
+    if sum(map(len, names)) > 60:
         axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
