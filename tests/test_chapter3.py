@@ -11,9 +11,11 @@ import yaml
 
 from conftest import REPOSITORY, Workspace, copy_repository
 from dissection import paths, published
-from dissection.config import Config, load
+from dissection.config import Config, Scenes, load
+from dissection.data.scenes import NUMBER, draw, write_scenes
 from dissection.dissect.run import ImageLabels
 from dissection.dissect.survey import agreement, shares
+from dissection.errors import DissectionError
 from dissection.published.claims import HOLDS, UNTESTED, judge
 from dissection.report.rows import ROWS
 
@@ -120,6 +122,34 @@ def test_regularisation_and_width(config: Config) -> None:
     assert width["unique"] == {"alexnet": 4, "gap_wide": 2, "w1024": 2}
     assert width["unique_wider"] == {"w1024": 2}
     assert width["top1_loss"] == pytest.approx(0.01)
+
+
+def test_what_was_never_released_is_left_out_and_named() -> None:
+    full = load(REPOSITORY / "config" / "full.yaml")
+    assert set(full.rows.fig_3_11.networks) == {"baseline"}
+    assert "netdissect_weakly_audio_weights" in full.lacking("fig_3_8")
+    assert full.lacking("fig_3_5") == []
+    for row in ("fig_3_9", "fig_3_10"):  # of these, nothing was
+        assert full.missing(ROWS[row].uses(full)[1])
+    assert "action40" in ROWS["fig_3_12"].assets(full)
+    left_out = full.missing(full.networks)
+    assert all(not full.missing([e.network]) for e in full.dissections)
+    assert all("weights" in asset for asset in left_out)
+
+
+def test_images_by_what_they_show(tmp_path: Path) -> None:
+    spec = Scenes(format="places", domains=["park"], attributes=["person", "flower"], images=30)
+    write_scenes(spec, 1, tmp_path / "drawn")
+    folders = {p.name: len(list(p.iterdir())) for p in (tmp_path / "drawn/val").iterdir()}
+    for name in folders:
+        assert set(name.split("+")) <= {"none", "person", "flower"}
+    person = NUMBER["person"]
+    shown = [
+        (draw("park", 1, i).labels["object"] == person).any(0).mean() >= 0.003 for i in range(30)
+    ]
+    assert sum(n for name, n in folders.items() if "person" in name) == sum(shown)
+    with pytest.raises(DissectionError, match="park has no 'glases'"):
+        write_scenes(spec.model_copy(update={"attributes": ["glases"]}), 1, tmp_path / "no")
 
 
 # Table 3.3
