@@ -72,7 +72,8 @@ rule dissect:
     wildcard_constraints:
         dataset=any_of(CONFIG.datasets),
         network=any_of(CONFIG.networks),
-    threads: MOST_THREADS
+    # many networks: side by side, for torch starts on one core; few: one by one, each on all cores
+    threads: 1 if len(DISSECTIONS) > 3 else MOST_THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
