@@ -26,7 +26,7 @@ from dissection.dissect.run import Labels, measure
 from dissection.networks import Preprocess, load_network
 
 CONFIG = load("config/street.yaml")
-LAYERS = {"fire9": CONFIG.networks["squeezenet"].layers["fire9"]}
+LAYERS = {"fire9": CONFIG.networks["squeezenet_places365"].layers["fire9"]}
 
 
 def asset(name: str):
@@ -45,8 +45,8 @@ def best(run: Callable[[], object], repeats: int = 3) -> float:
 
 def main(images: int | None = None, memory_gb: float = 4.0, only: str | None = None) -> None:
     torch.set_num_threads(torch.get_num_threads())
-    spec = CONFIG.networks["squeezenet"]
-    entry = next(d for d in CONFIG.dissections if d.network == "squeezenet")
+    spec = CONFIG.networks["squeezenet_places365"]
+    entry = next(d for d in CONFIG.dissections if d.network == "squeezenet_places365")
     network = load_network(spec, asset(spec.weights), CONFIG.seed)
     preprocess = Preprocess(spec.input, asset(spec.input.mean_image))
     dataset = open_dataset(

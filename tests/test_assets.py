@@ -62,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
             content = content[::-1]
         if behaviour == "404":
             return self.send_error(404)
-        if behaviour in ("500once", "503") and (behaviour == "503" or self.server.requests[behaviour] == 1):
+        if behaviour in ("500once", "503") and (
+            behaviour == "503" or self.server.requests[behaviour] == 1
+        ):
             return self.send_error(int(behaviour[:3]))
         if behaviour == "wrong":
             content = bytes(len(content))
@@ -91,7 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         cut = len(body)
         if behaviour == "always_short":
             cut = min(1000, cut) if first == 0 else 0
-        elif behaviour in ("truncates", "noranges", "noetag", "changes") and self.server.requests[behaviour] < 3:
+        elif (
+            behaviour in ("truncates", "noranges", "noetag", "changes")
+            and self.server.requests[behaviour] < 3
+        ):
             cut = min(100_000, cut)
         if behaviour == "slow":
             for start in range(0, cut, 3000):
@@ -113,12 +118,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def entry(*urls: str, **keys: object) -> Entry:
-    if not any(key in keys for key in ("sha256", "md5", "sha256_prefix", "checksum", "files", "parts", "status")):
+    if not any(
+        key in keys
+        for key in ("sha256", "md5", "sha256_prefix", "checksum", "files", "parts", "status")
+    ):
         keys["sha256"] = SHA256
-    return Entry.model_validate({"id": "thing", "urls": urls, "licence": "x", "needed_by": ["tests"], **keys})
+    return Entry.model_validate(
+        {"id": "thing", "urls": urls, "licence": "x", "needed_by": ["tests"], **keys}
+    )
 
 
-def get(tmp_path: Path, what: Entry, own: Path | None = None, downloads: Path | None = None) -> Path:
+def get(
+    tmp_path: Path, what: Entry, own: Path | None = None, downloads: Path | None = None
+) -> Path:
     fetch(what, tmp_path / "assets" / what.id, downloads, own, tmp_path / "record.json")
     return asset_path(tmp_path / "record.json")
 
@@ -131,13 +143,20 @@ def hidden(tmp_path: Path) -> set[str]:
 # ------------------------------------------------------------------------------------------------ downloads
 
 
-@pytest.mark.parametrize("behaviour", ["plain", "500once", "truncates", "noranges", "noetag", "nolength"])
+@pytest.mark.parametrize(
+    "behaviour", ["plain", "500once", "truncates", "noranges", "noetag", "nolength"]
+)
 def test_ends_in_the_same_bytes_and_record(server: Server, tmp_path: Path, behaviour: str) -> None:
     path = get(tmp_path, entry(server.url(f"{behaviour}/file.bin")))
     assert path == tmp_path / "assets/thing/file.bin"
     assert path.read_bytes() == CONTENT
     record = json.loads((tmp_path / "record.json").read_text())
-    assert record == {"asset": "thing", "path": path.as_posix(), "sha256": SHA256, "bytes": len(CONTENT)}
+    assert record == {
+        "asset": "thing",
+        "path": path.as_posix(),
+        "sha256": SHA256,
+        "bytes": len(CONTENT),
+    }
     assert not hidden(tmp_path)
     requests = server.requests.copy()
     get(tmp_path, entry(server.url(f"{behaviour}/file.bin")))
@@ -149,14 +168,22 @@ def test_resumes_where_the_connection_ended(server: Server, tmp_path: Path) -> N
     assert server.ranges == [None, "bytes=100000-", "bytes=200000-"]
 
 
-def test_a_file_that_changes_between_two_pieces_is_not_mixed(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_changes_between_two_pieces_is_not_mixed(
+    server: Server, tmp_path: Path
+) -> None:
     path = get(tmp_path, entry(server.url("changes/file.bin"), checksum="none"))
     assert path.read_bytes() == CONTENT[::-1]
 
 
-@pytest.mark.parametrize(("behaviour", "reason", "requests"), [
-    ("404", "HTTP 404", 1), ("503", "HTTP 503", 4), ("html", "a web page", 1), ("always_short", "ended after 1,000", 4),
-])
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "requests"),
+    [
+        ("404", "HTTP 404", 1),
+        ("503", "HTTP 503", 4),
+        ("html", "a web page", 1),
+        ("always_short", "ended after 1,000", 4),
+    ],
+)
 def test_a_dead_address_is_named_and_the_mirror_used(
     server: Server, tmp_path: Path, behaviour: str, reason: str, requests: int
 ) -> None:
@@ -166,17 +193,31 @@ def test_a_dead_address_is_named_and_the_mirror_used(
     assert server.requests[behaviour] == requests
     message = str(error.value)
     assert "\n" not in message
-    for part in ("`thing`", bad, reason, "`assets: {thing: {path: <file or folder>}}`", "downloads", "file.bin"):
+    for part in (
+        "`thing`",
+        bad,
+        reason,
+        "`assets: {thing: {path: <file or folder>}}`",
+        "downloads",
+        "file.bin",
+    ):
         assert part in message
     assert not (tmp_path / "record.json").exists()
     assert get(tmp_path, entry(bad, server.url("plain/file.bin"))).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("checksum", [
-    {"sha256": SHA256}, {"md5": MD5}, {"sha256_prefix": SHA256[:8]},
-    {"sha256": SHA256, "md5": MD5, "bytes": len(CONTENT)},
-])
-def test_wrong_bytes_are_refused(server: Server, tmp_path: Path, checksum: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "checksum",
+    [
+        {"sha256": SHA256},
+        {"md5": MD5},
+        {"sha256_prefix": SHA256[:8]},
+        {"sha256": SHA256, "md5": MD5, "bytes": len(CONTENT)},
+    ],
+)
+def test_wrong_bytes_are_refused(
+    server: Server, tmp_path: Path, checksum: dict[str, object]
+) -> None:
     bad = server.url("wrong/file.bin")
     with pytest.raises(DissectionError) as error:
         get(tmp_path, entry(bad, **checksum))
@@ -185,13 +226,17 @@ def test_wrong_bytes_are_refused(server: Server, tmp_path: Path, checksum: dict[
     assert all(part in str(error.value) for part in (bad, str(expected), found))
     assert not (tmp_path / "assets/thing/file.bin").exists()
     assert not hidden(tmp_path)
-    assert get(tmp_path, entry(bad, server.url("plain/file.bin"), **checksum)).read_bytes() == CONTENT
+    assert (
+        get(tmp_path, entry(bad, server.url("plain/file.bin"), **checksum)).read_bytes() == CONTENT
+    )
 
 
 def test_size_is_checked_before_the_download(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DissectionError, match="offers 299,999 bytes where 300,000 are expected"):
         get(tmp_path, entry(server.url("shorter/file.bin"), bytes=len(CONTENT)))
-    with pytest.raises(DissectionError, match=r"needs 1,000,000,000,000,000 bytes, [\d,]+ are free"):
+    with pytest.raises(
+        DissectionError, match=r"needs 1,000,000,000,000,000 bytes, [\d,]+ are free"
+    ):
         get(tmp_path, entry(server.url("nolength/file.bin"), bytes=10**15))
 
 
@@ -228,7 +273,9 @@ def test_first_download_without_a_checksum_is_remembered(
     assert "trusted on first download" in caplog.text
     path.unlink()
     server.files["file.bin"] = b"something else"
-    with pytest.raises(DissectionError, match=f"expected sha256 {SHA256}, as at first download, found"):
+    with pytest.raises(
+        DissectionError, match=f"expected sha256 {SHA256}, as at first download, found"
+    ):
         get(tmp_path, what)
 
 
@@ -245,7 +292,10 @@ def _fetch(url: str, tmp_path: Path, record: str) -> None:
 
 def test_two_processes_at_once(server: Server, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    jobs = [context.Process(target=_fetch, args=(server.url("slow/file.bin"), tmp_path, f"{i}.json")) for i in range(2)]
+    jobs = [
+        context.Process(target=_fetch, args=(server.url("slow/file.bin"), tmp_path, f"{i}.json"))
+        for i in range(2)
+    ]
     for job in jobs:
         job.start()
     for job in jobs:
@@ -257,9 +307,17 @@ def test_two_processes_at_once(server: Server, tmp_path: Path) -> None:
 
 def test_killed_and_started_again(server: Server, tmp_path: Path) -> None:
     url = server.url("slow/file.bin")
-    job = subprocess.Popen([sys.executable, "-c", "import sys; from pathlib import Path; import test_assets;"
-                            "test_assets._fetch(sys.argv[1], Path(sys.argv[2]), 'record.json')", url, str(tmp_path)],
-                           cwd=Path(__file__).parent)
+    job = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; import test_assets;"
+            "test_assets._fetch(sys.argv[1], Path(sys.argv[2]), 'record.json')",
+            url,
+            str(tmp_path),
+        ],
+        cwd=Path(__file__).parent,
+    )
     part = tmp_path / "assets/thing/.file.bin.part"
     while not (part.exists() and part.stat().st_size > 0):
         time.sleep(0.01)
@@ -274,8 +332,11 @@ def test_killed_and_started_again(server: Server, tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ archives
 
 FILES = {"index.csv": b"a,b\n", "images/one.jpg": b"1" * 1000, "images/two.jpg": b"2" * 2000}
-DIGEST = hashlib.sha256("".join(
-    f"{hashlib.sha256(FILES[name]).hexdigest()}  {name}\n" for name in sorted(FILES)).encode()).hexdigest()
+DIGEST = hashlib.sha256(
+    "".join(
+        f"{hashlib.sha256(FILES[name]).hexdigest()}  {name}\n" for name in sorted(FILES)
+    ).encode()
+).hexdigest()
 MANIFEST = {"include": ["index.csv", "images/*.jpg"], "count": 3, "bytes": 3004, "sha256": DIGEST}
 
 
@@ -295,14 +356,22 @@ def packed(kind: str, files: dict[str, bytes], wrapper: str = "") -> bytes:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("wrapper", ["", "set-1.0/"])
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_archive_is_unpacked_and_deleted(server: Server, tmp_path: Path, kind: str, wrapper: str) -> None:
+def test_archive_is_unpacked_and_deleted(
+    server: Server, tmp_path: Path, kind: str, wrapper: str
+) -> None:
     server.files[f"set.{kind}"] = packed(kind, FILES, wrapper)
-    what = entry(server.url(f"truncates/set.{kind}"), unpack=kind.removesuffix(".gz"), files=MANIFEST)
+    what = entry(
+        server.url(f"truncates/set.{kind}"), unpack=kind.removesuffix(".gz"), files=MANIFEST
+    )
     folder = get(tmp_path, what)
     assert tree(folder) == FILES
     assert folder == tmp_path / "assets/thing/set"
@@ -314,7 +383,9 @@ def test_archive_is_unpacked_and_deleted(server: Server, tmp_path: Path, kind: s
     assert get(tmp_path, what) == folder
     assert server.requests == requests
     (folder / "images/one.jpg").write_bytes(b"3" * 1000)
-    with pytest.raises(DissectionError, match=f"altered after it was unpacked.*expected digest {DIGEST}, found"):
+    with pytest.raises(
+        DissectionError, match=f"altered after it was unpacked.*expected digest {DIGEST}, found"
+    ):
         get(tmp_path, what)
 
 
@@ -340,7 +411,9 @@ def _fetch_and_die(what: Entry, home: Path, step: int) -> int:
 def test_killed_while_unpacking(server: Server, tmp_path: Path) -> None:
     """After every step, a run that starts again ends alike."""
     archive = server.files["set.zip"] = packed("zip", FILES, "set/")
-    what = entry(server.url("plain/set.zip"), unpack="zip", sha256=hashlib.sha256(archive).hexdigest())
+    what = entry(
+        server.url("plain/set.zip"), unpack="zip", sha256=hashlib.sha256(archive).hexdigest()
+    )
     for step in itertools.count(1):
         home = tmp_path / str(step)
         status = _fetch_and_die(what, home, step)
@@ -376,31 +449,39 @@ def _zip(name: str, mode: int = 0) -> bytes:
 
 
 def test_a_damaged_archive_sends_to_the_mirror(server: Server, tmp_path: Path) -> None:
-    server.files |= {"bad.tar": packed("tar", FILES)[:900], "set.tar": packed("tar", FILES | {"index.csv": b"b,a\n"})}
+    server.files |= {
+        "bad.tar": packed("tar", FILES)[:900],
+        "set.tar": packed("tar", FILES | {"index.csv": b"b,a\n"}),
+    }
     server.files["good.tar"] = packed("tar", FILES)
     urls = [server.url(f"plain/{name}.tar") for name in ("bad", "set", "good")]
-    with pytest.raises(DissectionError, match=r"bad\.tar: .*damaged archive.*set\.tar: .*expected digest"):
+    with pytest.raises(
+        DissectionError, match=r"bad\.tar: .*damaged archive.*set\.tar: .*expected digest"
+    ):
         get(tmp_path, entry(*urls[:2], unpack="tar", files=MANIFEST))
     assert {path.name for path in (tmp_path / "assets/thing").iterdir()} == {".lock"}
     assert tree(get(tmp_path, entry(*urls, unpack="tar", files=MANIFEST))) == FILES
 
 
-@pytest.mark.parametrize(("kind", "content", "reason"), [
-    ("tar", _tar(name="../evil"), r"`\.\./evil` leads out of the folder"),
-    ("tar", _tar(name="/tmp/evil"), "`/tmp/evil` leads out"),
-    ("tar", _tar(name="a/../../evil"), "leads out"),
-    ("tar", _tar(type=tarfile.SYMTYPE, linkname="/etc"), "`evil` is a link or a device"),
-    ("tar", _tar(type=tarfile.LNKTYPE, linkname="../../x"), "link"),
-    ("tar", _tar(type=tarfile.CHRTYPE, devmajor=1, devminor=3), "device"),
-    ("tar", _tar(type=tarfile.FIFOTYPE), "device"),
-    ("zip", _zip("../evil"), "leads out"),
-    ("zip", _zip("/tmp/evil"), "leads out"),
-    ("zip", _zip("a\\..\\evil"), "leads out"),
-    ("zip", _zip("evil", 0o120777), "`evil` is a link"),
-    ("zip", packed("zip", FILES)[:-300], "damaged archive|cannot"),
-    ("tar", packed("tar.gz", FILES)[:-200], "damaged archive"),
-    ("zip", b"not an archive at all", "damaged archive"),
-])
+@pytest.mark.parametrize(
+    ("kind", "content", "reason"),
+    [
+        ("tar", _tar(name="../evil"), r"`\.\./evil` leads out of the folder"),
+        ("tar", _tar(name="/tmp/evil"), "`/tmp/evil` leads out"),
+        ("tar", _tar(name="a/../../evil"), "leads out"),
+        ("tar", _tar(type=tarfile.SYMTYPE, linkname="/etc"), "`evil` is a link or a device"),
+        ("tar", _tar(type=tarfile.LNKTYPE, linkname="../../x"), "link"),
+        ("tar", _tar(type=tarfile.CHRTYPE, devmajor=1, devminor=3), "device"),
+        ("tar", _tar(type=tarfile.FIFOTYPE), "device"),
+        ("zip", _zip("../evil"), "leads out"),
+        ("zip", _zip("/tmp/evil"), "leads out"),
+        ("zip", _zip("a\\..\\evil"), "leads out"),
+        ("zip", _zip("evil", 0o120777), "`evil` is a link"),
+        ("zip", packed("zip", FILES)[:-300], "damaged archive|cannot"),
+        ("tar", packed("tar.gz", FILES)[:-200], "damaged archive"),
+        ("zip", b"not an archive at all", "damaged archive"),
+    ],
+)
 def test_archive_is_refused(tmp_path: Path, kind: str, content: bytes, reason: str) -> None:
     archive = tmp_path / f"set.{kind}"
     archive.write_bytes(content)
@@ -424,14 +505,19 @@ def test_own_file_is_verified_and_left_where_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "assets").exists()
     own.write_bytes(CONTENT[1:])
     found = hashlib.sha256(CONTENT[1:]).hexdigest()
-    with pytest.raises(DissectionError, match=f"`thing`.* {SHA256}, found {found}.*{own} is your own copy"):
+    with pytest.raises(
+        DissectionError, match=f"`thing`.* {SHA256}, found {found}.*{own} is your own copy"
+    ):
         get(tmp_path, what, own=own)
     with pytest.raises(DissectionError, match="does not exist"):
         get(tmp_path, what, own=tmp_path / "nowhere")
 
 
 def test_own_archive_and_own_folder(tmp_path: Path) -> None:
-    own, what = tmp_path / "mine.tar", entry("http://127.0.0.1:1/set.zip", unpack="zip", files=MANIFEST)
+    own, what = (
+        tmp_path / "mine.tar",
+        entry("http://127.0.0.1:1/set.zip", unpack="zip", files=MANIFEST),
+    )
     own.write_bytes(packed("tar", FILES, "anything/"))  # packed otherwise than the published one
     folder = get(tmp_path, what, own=own)
     assert tree(folder) == FILES
@@ -440,7 +526,9 @@ def test_own_archive_and_own_folder(tmp_path: Path) -> None:
     assert get(tmp_path, what, own=folder.parent) == folder, "the folder around it will do"
     assert json.loads((tmp_path / "record.json").read_text()) == record
     (folder / "images/one.jpg").unlink()
-    with pytest.raises(DissectionError, match=r"expected 3 files .* of 3,004 bytes together, found 2 of 2,004"):
+    with pytest.raises(
+        DissectionError, match=r"expected 3 files .* of 3,004 bytes together, found 2 of 2,004"
+    ):
         get(tmp_path, what, own=folder)
     own.write_bytes(packed("tar", FILES | {"images/one.jpg": b"3" * 1000}))
     with pytest.raises(DissectionError, match=f"expected digest {DIGEST} of its files .*, found"):
@@ -451,7 +539,9 @@ def test_downloads_folder(server: Server, tmp_path: Path) -> None:
     downloads = tmp_path / "downloads"
     downloads.mkdir()
     what = entry(server.url("plain/file.bin"))
-    assert get(tmp_path, what, downloads=downloads) == tmp_path / "assets/thing/file.bin", "not there: downloaded"
+    assert get(tmp_path, what, downloads=downloads) == tmp_path / "assets/thing/file.bin", (
+        "not there: downloaded"
+    )
     (downloads / "file.bin").write_bytes(CONTENT)
     assert get(tmp_path, what, downloads=downloads) == downloads / "file.bin"
     (downloads / "thing.tar").write_bytes(packed("tar", FILES))
@@ -464,10 +554,14 @@ def test_downloads_folder(server: Server, tmp_path: Path) -> None:
 def test_asset_of_several_parts(server: Server, tmp_path: Path) -> None:
     server.files |= {"set.zip": packed("zip", FILES), "names.txt": b"names"}
     names = {"urls": [server.url("plain/names.txt")], "md5": hashlib.md5(b"names").hexdigest()}
-    what = entry(parts=[{"urls": [server.url("plain/set.zip")], "unpack": "zip", "checksum": "none"}, names])
+    what = entry(
+        parts=[{"urls": [server.url("plain/set.zip")], "unpack": "zip", "checksum": "none"}, names]
+    )
     folder = get(tmp_path, what)
     expected = {f"set/{name}": content for name, content in FILES.items()} | {"names.txt": b"names"}
-    assert {name: content for name, content in tree(folder).items() if not name.startswith(".")} == expected
+    assert {
+        name: content for name, content in tree(folder).items() if not name.startswith(".")
+    } == expected
     record = json.loads((tmp_path / "record.json").read_text())
     downloads = tmp_path / "downloads"
     downloads.mkdir()
@@ -498,22 +592,36 @@ def test_local_and_unreleased_assets(tmp_path: Path) -> None:
 
 def test_the_registry_of_the_project() -> None:
     registry = load_registry(REGISTRY)
-    for name in ("broden1_224", "broden1_227", "lsun_bedroom_train", "netdissect_vgg16_places205", "labelmefacade"):
+    for name in (
+        "broden1_224",
+        "broden1_227",
+        "lsun_bedroom_train",
+        "netdissect_vgg16_places205",
+        "labelmefacade",
+    ):
         assert name in registry
     assert registry["imagenet"].status == "not_released"
-    assert not any("{" in part.file + part.stem for item in registry.values() for part in (item, *item.parts))
+    assert not any(
+        "{" in part.file + part.stem for item in registry.values() for part in (item, *item.parts)
+    )
 
 
-@pytest.mark.parametrize(("text", "reason"), [
-    ("a: {urls: [http://x/y], licence: x, needed_by: [x]}", "a: .*checksum: none"),
-    ("a: {urls: [http://x/y], sha256: zz, licence: x, needed_by: [x]}", r"a\.sha256"),
-    ("a: {urls: [http://x/y], checksum: none, licence: x, needed_by: [x], colour: red}", r"a\.colour"),
-    ("a: {licence: x, needed_by: [x]}", "a: .*contradict"),
-    ("a: {urls: [http://x/y], checksum: none}", "a: .*licence"),
-    ("a: {urls: [http://x/], checksum: none, licence: x, needed_by: [x]}", "a: .*file"),
-    ("a: 3", "a: expected a mapping"),
-    ("[", "cannot read"),
-])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: {urls: [http://x/y], licence: x, needed_by: [x]}", "a: .*checksum: none"),
+        ("a: {urls: [http://x/y], sha256: zz, licence: x, needed_by: [x]}", r"a\.sha256"),
+        (
+            "a: {urls: [http://x/y], checksum: none, licence: x, needed_by: [x], colour: red}",
+            r"a\.colour",
+        ),
+        ("a: {licence: x, needed_by: [x]}", "a: .*contradict"),
+        ("a: {urls: [http://x/y], checksum: none}", "a: .*licence"),
+        ("a: {urls: [http://x/], checksum: none, licence: x, needed_by: [x]}", "a: .*file"),
+        ("a: 3", "a: expected a mapping"),
+        ("[", "cannot read"),
+    ],
+)
 def test_a_mistake_in_the_registry_is_one_line(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "assets.yaml"
     path.write_text(text)

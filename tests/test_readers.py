@@ -20,7 +20,9 @@ RANDOM = np.random.default_rng(0)
 
 
 def read(root: Path, reader: str, **keys: object) -> Dataset:
-    return open_dataset(config.Dataset.model_validate({"reader": reader, "asset": "x", **keys}), root)
+    return open_dataset(
+        config.Dataset.model_validate({"reader": reader, "asset": "x", **keys}), root
+    )
 
 
 def encoded(pixels: np.ndarray, format: str = "png", **keys: object) -> bytes:
@@ -42,7 +44,9 @@ def pixels(height: int = 8, width: int = 6) -> np.ndarray:
 def numbers(values: list[list[int]]) -> bytes:
     """A label map as Broden has them: R + 256 G."""
     array = np.array(values)
-    return encoded(np.stack([array % 256, array // 256, np.full_like(array, 7)], axis=-1).astype(np.uint8))
+    return encoded(
+        np.stack([array % 256, array // 256, np.full_like(array, 7)], axis=-1).astype(np.uint8)
+    )
 
 
 # ------------------------------------------------------------------------------------------------ Broden
@@ -107,14 +111,27 @@ def test_broden(broden: Path) -> None:
     assert len(data) == 5
     assert [data.key(i) for i in range(2)] == ["ade20k/a.jpg", "dtd/b.jpg"]
     assert data.concepts.index.name == "number"
-    assert data.concepts["name"].loc[[1, 2, 4, 300]].to_list() == ["wall", "red-c", "street-s", "sky"]
+    assert data.concepts["name"].loc[[1, 2, 4, 300]].to_list() == [
+        "wall",
+        "red-c",
+        "street-s",
+        "sky",
+    ]
     assert len(data.concepts) == 9
-    assert data.concepts["category"].loc[[3, 8, 300, 4]].to_list() == ["part", "object", "object", "scene"], \
-        "largest coverage, and of equals the later category"
+    assert data.concepts["category"].loc[[3, 8, 300, 4]].to_list() == [
+        "part",
+        "object",
+        "object",
+        "scene",
+    ], "largest coverage, and of equals the later category"
     assert data.image(0).shape == (8, 6, 3)
     first = data.labels(0)
     assert {name: maps.shape for name, maps in first.items()} == {
-        "object": (1, 2, 2), "color": (1, 2, 2), "scene": (1, 1, 1), "part": (2, 2, 2)}
+        "object": (1, 2, 2),
+        "color": (1, 2, 2),
+        "scene": (1, 1, 1),
+        "part": (2, 2, 2),
+    }
     assert all(maps.dtype == np.int32 for maps in first.values())
     assert first["object"].tolist() == [[[300, 1], [0, 3]]]
     assert first["part"].tolist() == [[[3, 0], [0, 3]], [[8, 0], [0, 0]]]
@@ -133,13 +150,17 @@ def test_broden_split_and_first_images(broden: Path) -> None:
         read(broden, "broden", split="test")
 
 
-@pytest.mark.parametrize("cell", [
-    "../a.png", "/etc/a.png", "ade20k/../../a.png", "ade20k/a_object.png;../x.png", "..\\a.png"])
+@pytest.mark.parametrize(
+    "cell",
+    ["../a.png", "/etc/a.png", "ade20k/../../a.png", "ade20k/a_object.png;../x.png", "..\\a.png"],
+)
 @pytest.mark.parametrize("column", ["image", "object"])
 def test_broden_stays_in_its_folder(broden: Path, cell: str, column: str) -> None:
     old = "ade20k/a.jpg" if column == "image" else "ade20k/a_object.png"
     write(broden / "index.csv", TABLES["index.csv"].replace(old, cell))
-    with pytest.raises(DissectionError, match=rf"index\.csv: column {column}: .* leads out of images/"):
+    with pytest.raises(
+        DissectionError, match=rf"index\.csv: column {column}: .* leads out of images/"
+    ):
         read(broden, "broden")
 
 
@@ -156,7 +177,11 @@ def test_broden_names_what_is_wrong(broden: Path) -> None:
     with pytest.raises(DissectionError, match=r"a_part_2\.png differ in size"):
         data.labels(0)
     whole = encoded(pixels(64, 64), "jpeg")
-    for damaged, reason in ((whole[: len(whole) // 2], "damaged"), (b"", "empty"), (b"hello", "not an image")):
+    for damaged, reason in (
+        (whole[: len(whole) // 2], "damaged"),
+        (b"", "empty"),
+        (b"hello", "not an image"),
+    ):
         write(broden / "images/ade20k/a.jpg", damaged)
         with pytest.raises(DissectionError, match=rf"a\.jpg: .*{reason}"):
             data.image(0)
@@ -202,7 +227,10 @@ def test_places_tree(tmp_path: Path) -> None:
 def test_places_as_published_flat(tmp_path: Path) -> None:
     for index in (1, 2):
         write(tmp_path / f"val_256/Places365_val_0000000{index}.jpg", encoded(pixels(), "jpeg"))
-    write(tmp_path / "filelist/places365_val.txt", "Places365_val_00000002.jpg 0\nPlaces365_val_00000001.jpg 2\n")
+    write(
+        tmp_path / "filelist/places365_val.txt",
+        "Places365_val_00000002.jpg 0\nPlaces365_val_00000001.jpg 2\n",
+    )
     write(tmp_path / "categories_places365.txt", "/a/airfield 0\n/b/bar 1\n/h/hangar/indoor 2\n")
     data = read(tmp_path, "places", split="val")
     assert data.classes == ("airfield", "bar", "hangar-indoor")
@@ -215,7 +243,10 @@ def test_places_as_published_flat(tmp_path: Path) -> None:
 
 def database(folder: Path, images: dict[str, bytes]) -> None:
     folder.mkdir(parents=True)
-    with lmdb.open(str(folder), map_size=1 << 20) as environment, environment.begin(write=True) as transaction:
+    with (
+        lmdb.open(str(folder), map_size=1 << 20) as environment,
+        environment.begin(write=True) as transaction,
+    ):
         for key, content in images.items():
             transaction.put(key.encode(), content)
 
@@ -223,9 +254,15 @@ def database(folder: Path, images: dict[str, bytes]) -> None:
 def test_lsun(tmp_path: Path) -> None:
     pictures = {name: pixels(16, 12) for name in "abcd"}
     keys = {name: name * 40 for name in pictures}
-    bedroom = {keys["b"]: encoded(pictures["b"], "webp", lossless=True), keys["a"]: encoded(pictures["a"], "png")}
+    bedroom = {
+        keys["b"]: encoded(pictures["b"], "webp", lossless=True),
+        keys["a"]: encoded(pictures["a"], "png"),
+    }
     database(tmp_path / "bedroom_val_lmdb", bedroom)
-    database(tmp_path / "church_outdoor_val_lmdb", {keys["c"]: encoded(pictures["c"], "jpeg"), keys["d"]: b"rubbish"})
+    database(
+        tmp_path / "church_outdoor_val_lmdb",
+        {keys["c"]: encoded(pictures["c"], "jpeg"), keys["d"]: b"rubbish"},
+    )
     one = read(tmp_path / "bedroom_val_lmdb", "lsun")
     assert [one.key(i) for i in range(len(one))] == [keys["a"], keys["b"]]
     assert one.classes == ()
@@ -237,7 +274,9 @@ def test_lsun(tmp_path: Path) -> None:
     assert [data.target(i) for i in range(len(data))] == [0, 0, 1, 1]
     assert data.key(2) == f"church_outdoor_val_lmdb/{keys['c']}"
     assert data.image(2).shape == (16, 12, 3)
-    with pytest.raises(DissectionError, match=f"church_outdoor_val_lmdb: key .*{keys['d']}: not an image"):
+    with pytest.raises(
+        DissectionError, match=f"church_outdoor_val_lmdb: key .*{keys['d']}: not an image"
+    ):
         data.image(3)
     assert len(read(tmp_path, "lsun", split="val", images=3)) == 3
     assert len(read(tmp_path, "lsun", split="val", images=1)) == 1
@@ -267,7 +306,9 @@ def test_folder_of_images(tmp_path: Path) -> None:
 def test_folder_with_own_concepts(tmp_path: Path) -> None:
     for name in ("one", "sub/two"):
         write(tmp_path / f"images/{name}.jpg", encoded(pixels(), "jpeg"))
-    write(tmp_path / "labels.csv", "number,name,category\n1,cat,animal\n300,dog,animal\n2,ear,part\n")
+    write(
+        tmp_path / "labels.csv", "number,name,category\n1,cat,animal\n300,dog,animal\n2,ear,part\n"
+    )
     values = np.array([[0, 1], [1, 2]], np.uint8)
     indexed = Image.fromarray(values).convert("P")
     indexed.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
@@ -278,17 +319,23 @@ def test_folder_with_own_concepts(tmp_path: Path) -> None:
     data = read(tmp_path, "folder")
     assert data.concepts["name"].to_dict() == {1: "cat", 300: "dog", 2: "ear"}
     assert {name: maps.tolist() for name, maps in data.labels(0).items()} == {
-        "animal": [[[300, 0]]], "part": [[[0, 2], [2, 0]]]}
-    assert {name: maps.tolist() for name, maps in data.labels(1).items()} == {"animal": [values.tolist()]}
+        "animal": [[[300, 0]]],
+        "part": [[[0, 2], [2, 0]]],
+    }
+    assert {name: maps.tolist() for name, maps in data.labels(1).items()} == {
+        "animal": [values.tolist()]
+    }
     write(tmp_path / "labels/part/one.png", encoded(values + 40))
     with pytest.raises(DissectionError, match=r"part/one\.png: label 40 is not among"):
         data.labels(0)
     write(tmp_path / "labels/part/one.png", b"rubbish")
     with pytest.raises(DissectionError, match=r"part/one\.png: not a label map"):
         data.labels(0)
-    for table, reason in (("number,name\n1,cat\n", "expected columns"),
-                          ("number,name,category\n1,a,b\n1,c,b\n", "once"),
-                          ("number,name,category\n1,a,../b\n", "name of a folder")):
+    for table, reason in (
+        ("number,name\n1,cat\n", "expected columns"),
+        ("number,name,category\n1,a,b\n1,c,b\n", "once"),
+        ("number,name,category\n1,a,../b\n", "name of a folder"),
+    ):
         write(tmp_path / "labels.csv", table)
         with pytest.raises(DissectionError, match=rf"labels\.csv: .*{reason}"):
             read(tmp_path, "folder")
@@ -308,8 +355,11 @@ def test_orientation_in_exif_is_ignored(tmp_path: Path) -> None:
 def facade(tmp_path: Path) -> Path:
     for name in ("b", "a"):
         write(tmp_path / f"images/{name}.jpg", encoded(pixels(), "jpeg"))
-    colours = [[(0, 0, 0), (128, 0, 0), (128, 0, 128)], [(128, 128, 0), (128, 128, 128), (128, 64, 0)],
-               [(0, 128, 128), (0, 128, 0), (0, 0, 128)]]
+    colours = [
+        [(0, 0, 0), (128, 0, 0), (128, 0, 128)],
+        [(128, 128, 0), (128, 128, 128), (128, 64, 0)],
+        [(0, 128, 128), (0, 128, 0), (0, 0, 128)],
+    ]
     opaque = np.dstack([np.array(colours, np.uint8), np.full((3, 3), 255, np.uint8)])
     for name in ("a", "b"):
         write(tmp_path / f"labels/{name}.png", encoded(opaque))
@@ -324,14 +374,24 @@ def test_labelmefacade(facade: Path) -> None:
     assert data.labels(0)["object"].tolist() == [[[0, 1, 2], [3, 4, 5], [6, 7, 8]]]
     assert data.labels(0)["object"].dtype == np.int32
     assert data.concepts["name"].to_list() == [
-        "building", "car", "door", "pavement", "road", "sky", "vegetation", "window"]
+        "building",
+        "car",
+        "door",
+        "pavement",
+        "road",
+        "sky",
+        "vegetation",
+        "window",
+    ]
     assert set(data.concepts["category"]) == {"object"}
     assert read(facade, "labelmefacade", split="train").key(0) == "images/b.jpg"
     with pytest.raises(DissectionError, match="choose train or test"):
         read(facade, "labelmefacade", split="val")
     for colour in ((128, 1, 0), (64, 64, 64), (0, 64, 0)):
         write(facade / "labels/a.png", encoded(np.full((2, 2, 3), colour, np.uint8)))
-        with pytest.raises(DissectionError, match=rf"a\.png: colour {','.join(map(str, colour))} is no concept's"):
+        with pytest.raises(
+            DissectionError, match=rf"a\.png: colour {','.join(map(str, colour))} is no concept's"
+        ):
             data.labels(0)
     write(facade / "labels/a.png", b"rubbish")
     with pytest.raises(DissectionError, match=r"a\.png: missing or damaged"):
@@ -392,7 +452,9 @@ class Items:
 
 
 @pytest.mark.parametrize("reader", ["broden", "labelmefacade", "lsun"])
-def test_pickles_and_works_in_worker_processes(reader: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_pickles_and_works_in_worker_processes(
+    reader: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     if reader == "lsun":
         database(tmp_path / "lmdb", {str(i) * 40: encoded(pixels()) for i in range(5)})
         root = tmp_path / "lmdb"
@@ -401,13 +463,16 @@ def test_pickles_and_works_in_worker_processes(reader: str, request: pytest.Fixt
     data = read(root, reader)
     expected = [_item(data, index) for index in range(len(data))]
     again = pickle.loads(pickle.dumps(data))
-    loaded = list(DataLoader(Items(data), batch_size=None, num_workers=2, collate_fn=lambda item: item))
+    loaded = list(
+        DataLoader(Items(data), batch_size=None, num_workers=2, collate_fn=lambda item: item)
+    )
     assert len(loaded) == len(expected)
     for index, (image, labels) in enumerate(expected):
         np.testing.assert_array_equal(again.image(index), image)
         np.testing.assert_array_equal(loaded[index][0], image)
         assert {name: maps.tolist() for name, maps in loaded[index][1].items()} == {
-            name: maps.tolist() for name, maps in labels.items()}
+            name: maps.tolist() for name, maps in labels.items()
+        }
 
 
 def test_root_must_be_a_folder(tmp_path: Path) -> None:

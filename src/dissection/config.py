@@ -392,7 +392,9 @@ class Config(Section):
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
     _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
-    _lacking: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # row -> what it does without
+    _lacking: dict[str, list[str]] = PrivateAttr(
+        default_factory=dict
+    )  # row -> what it does without
 
     @field_validator("dissections")
     @classmethod
@@ -521,11 +523,22 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
     for row, section in config.rows:
         for key, name in named(section):
-            if key.partition(".")[0].partition(" ")[0] in ("dataset", "validation", "train", "test"):
+            if key.partition(".")[0].partition(" ")[0] in (
+                "dataset",
+                "validation",
+                "train",
+                "test",
+            ):
                 yield f"rows.{row}.{key}", name, datasets
                 continue
             wanted = getattr(section, "protocol", None)
-            on = section.on(name) if isinstance(section, Counts) else section.dataset if wanted else ""
+            on = (
+                section.on(name)
+                if isinstance(section, Counts)
+                else section.dataset
+                if wanted
+                else ""
+            )
             dissected = [  # a count needs the dissection that it counts
                 e.network for e in config.dissections if wanted in e.protocols and e.dataset == on
             ]

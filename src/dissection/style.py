@@ -81,7 +81,7 @@ def stack(axis: "Axes", counts: "DataFrame", value: str, names: list[str]) -> No
     """Bars of `value` by category, one on the other, for each of the networks in `names`, with the sum."""
     bars = counts.pivot_table(index="network", columns="category", values=value).loc[names]
     below = 0 * bars.sum(axis=1)
-    for category in ordered(bars):
+    for category in ordered(map(str, bars)):
         axis.bar(names, bars[category], 0.72, below, color=colour(category), label=category)
         below = below + bars[category].fillna(0)
     for x, total in enumerate(below):

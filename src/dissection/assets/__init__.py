@@ -11,4 +11,13 @@ The user's own copy, if there is one, is verified and used where it lies.
 from dissection.assets.fetch import asset_path, fetch, in_downloads, write_record
 from dissection.assets.registry import Download, Entry, Files, load_registry
 
-__all__ = ["Download", "Entry", "Files", "asset_path", "fetch", "in_downloads", "load_registry", "write_record"]
+__all__ = [
+    "Download",
+    "Entry",
+    "Files",
+    "asset_path",
+    "fetch",
+    "in_downloads",
+    "load_registry",
+    "write_record",
+]

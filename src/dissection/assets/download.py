@@ -45,7 +45,9 @@ def download(source: Download, target: Path, verify: Callable[[Path], str]) -> t
                 _discard(partial)
                 if not pieces:
                     raise
-                _transfer(source, url, partial)  # pieces of two versions of a file: now in one piece
+                _transfer(
+                    source, url, partial
+                )  # pieces of two versions of a file: now in one piece
                 sha256 = verify(partial)
         except Failed as failure:
             failures.append(f"{url}: {failure}")
@@ -98,9 +100,13 @@ def _attempt(source: Download, url: str, partial: Path) -> None:
             raise Interrupted(f"HTTP {status} {response.reason}")
         if status not in (200, 206):
             raise Failed(f"HTTP {status} {response.reason}")
-        if answer.get("Content-Type", "").startswith("text/html") and not source.file.endswith((".html", ".htm")):
+        if answer.get("Content-Type", "").startswith("text/html") and not source.file.endswith(
+            (".html", ".htm")
+        ):
             raise Failed("a web page came instead of the file")
-        total = int(answer["Content-Length"]) if answer.get("Content-Length", "").isdigit() else None
+        total = (
+            int(answer["Content-Length"]) if answer.get("Content-Length", "").isdigit() else None
+        )
         if status == 206:
             unit, _, range_ = answer.get("Content-Range", "").partition(" ")
             first, _, end = range_.partition("-")
@@ -115,14 +121,18 @@ def _attempt(source: Download, url: str, partial: Path) -> None:
         expected = total or source.bytes
         free = shutil.disk_usage(partial.parent).free
         if expected and expected - have > free:
-            raise DissectionError(f"{url}: needs {expected - have:,} bytes, {free:,} are free in {partial.parent}")
+            raise DissectionError(
+                f"{url}: needs {expected - have:,} bytes, {free:,} are free in {partial.parent}"
+            )
         if not have:
             _discard(partial)
             tag = answer.get("ETag", "")
             validator = tag if tag and not tag.startswith("W/") else answer.get("Last-Modified")
             with replacing(_state(partial)) as beside:
                 beside.write_text(json.dumps({"url": url, "validator": validator}))
-        bar = tqdm(desc=source.file, total=expected, initial=have, unit="B", unit_scale=True, disable=None)
+        bar = tqdm(
+            desc=source.file, total=expected, initial=have, unit="B", unit_scale=True, disable=None
+        )
         broken = False
         with partial.open("ab") as file, bar:
             try:

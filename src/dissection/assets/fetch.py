@@ -39,7 +39,9 @@ def fetch(entry: Entry, out: Path, downloads: Path | None, own: Path | None, rec
         elif entry.status == "published":
             path = _folder(entry, out, downloads) if entry.parts else _obtain(entry, out)
         elif entry.status == "not_released":
-            raise DissectionError(f"not available: never released by its authors. {entry.note}".rstrip())
+            raise DissectionError(
+                f"not available: never released by its authors. {entry.note}".rstrip()
+            )
         else:
             raise DissectionError("not in the registry of assets, and no path is given")
         write_record(record, entry.id, path)
@@ -48,7 +50,9 @@ def fetch(entry: Entry, out: Path, downloads: Path | None, own: Path | None, rec
             remedy = f"{own} is your own copy: replace it, or remove it to download anew"
         else:
             named = f", or `downloads: <folder>` that holds {entry.file}" if entry.file else ""
-            remedy = f"to supply it by hand: `assets: {{{entry.id}: {{path: <file or folder>}}}}`{named}"
+            remedy = (
+                f"to supply it by hand: `assets: {{{entry.id}: {{path: <file or folder>}}}}`{named}"
+            )
         raise DissectionError(f"asset `{entry.id}`: {error}; {remedy}") from None
 
 
@@ -60,7 +64,10 @@ def write_record(record: Path, asset: str, path: Path) -> None:
     content: dict[str, Any] = {"asset": asset, "path": path.as_posix()}
     if path.is_dir():
         digest = _digest(_hashes(path))
-        content |= {"files": {"count": digest.files, "sha256": digest.sha256}, "bytes": digest.bytes}
+        content |= {
+            "files": {"count": digest.files, "sha256": digest.sha256},
+            "bytes": digest.bytes,
+        }
     else:
         content |= {"sha256": _hash(path)["sha256"], "bytes": path.stat().st_size}
     _write(record, content)
@@ -72,9 +79,13 @@ def asset_path(record: Path) -> Path:
         content = json.loads(record.read_text(encoding="utf-8"))
         path = Path(content["path"])
     except (OSError, ValueError, KeyError) as error:
-        raise DissectionError(f"{record}: not a record of an asset ({error}): fetch it again") from None
+        raise DissectionError(
+            f"{record}: not a record of an asset ({error}): fetch it again"
+        ) from None
     if not path.exists():
-        raise DissectionError(f"asset `{content['asset']}`: {path} is gone: delete {record} and run again")
+        raise DissectionError(
+            f"asset `{content['asset']}`: {path} is gone: delete {record} and run again"
+        )
     return path
 
 
@@ -87,7 +98,9 @@ def _own(entry: Entry, own: Path, out: Path) -> Path:
         raise DissectionError(f"{own} does not exist")
     if own.is_file():
         if entry.parts:
-            raise DissectionError(f"{own} is a file, where a folder with {_list(entry.parts)} is expected")
+            raise DissectionError(
+                f"{own} is a file, where a folder with {_list(entry.parts)} is expected"
+            )
         if entry.unpack != "none" or (entry.status != "published" and own.name.endswith(ARCHIVES)):
             return _obtain(entry, out, own)
         _verify(own, entry)
@@ -102,7 +115,9 @@ def _own(entry: Entry, own: Path, out: Path) -> Path:
                 raise DissectionError(f"{own / part.file} is missing")
             _verify(own / part.file, part)
     if entry.unpack != "none" or any(part.unpack != "none" for part in entry.parts):
-        log.warning("asset `%s`: %s is used as it is: there is no checksum of unpacked files", entry.id, own)
+        log.warning(
+            "asset `%s`: %s is used as it is: there is no checksum of unpacked files", entry.id, own
+        )
     elif entry.status == "published" and not entry.parts:
         raise DissectionError(f"{own} is a folder, where the file {entry.file} is expected")
     return own
@@ -135,9 +150,15 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
 
         def verify(path: Path) -> str:
             sha256 = _verify(path, source)
-            if receipt.get("url") in source.urls and source.checksum and receipt["sha256"] != sha256:
-                raise Failed(f"{path.name}: expected sha256 {receipt['sha256']}, as at first download, found {sha256} "
-                             f"(if the publisher has changed it, delete {receipt_path})")
+            if (
+                receipt.get("url") in source.urls
+                and source.checksum
+                and receipt["sha256"] != sha256
+            ):
+                raise Failed(
+                    f"{path.name}: expected sha256 {receipt['sha256']}, as at first download, found {sha256} "
+                    f"(if the publisher has changed it, delete {receipt_path})"
+                )
             if unpacks:
                 _remove(fresh)
                 try:
@@ -148,25 +169,41 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
                     _verify_files(path, source.files, _hashes(sole_folder(fresh)))
             return sha256
 
-        if unpacks and folder.exists() and receipt and (given is None or _hash(given)["sha256"] == receipt["sha256"]):
+        if (
+            unpacks
+            and folder.exists()
+            and receipt
+            and (given is None or _hash(given)["sha256"] == receipt["sha256"])
+        ):
             found = _digest(_hashes(folder))
             if found.sha256 != receipt["files"]:
-                raise DissectionError(f"{folder} was altered after it was unpacked from {receipt['url']}: expected "
-                                      f"digest {receipt['files']}, found {found.sha256}; delete it to begin again")
+                raise DissectionError(
+                    f"{folder} was altered after it was unpacked from {receipt['url']}: expected "
+                    f"digest {receipt['files']}, found {found.sha256}; delete it to begin again"
+                )
             target.unlink(missing_ok=True)
             return folder
         try:
             if given is not None:
                 receipt = {"url": str(given), "sha256": verify(given)}
             elif target.exists():
-                receipt = {"url": source.urls[0], **receipt, "sha256": _again(target, source, verify)}
+                receipt = {
+                    "url": source.urls[0],
+                    **receipt,
+                    "sha256": _again(target, source, verify),
+                }
             else:
                 first = not receipt
-                receipt = dict(zip(("url", "sha256"), download(source, target, verify), strict=True))
+                receipt = dict(
+                    zip(("url", "sha256"), download(source, target, verify), strict=True)
+                )
                 if source.checksum == "none" and first:
-                    log.warning("%s: the publisher gives no checksum; trusted on first download, with sha256 %s. "
-                                "Compare it with someone else's, then put it into config/assets.yaml",
-                                receipt["url"], receipt["sha256"])
+                    log.warning(
+                        "%s: the publisher gives no checksum; trusted on first download, with sha256 %s. "
+                        "Compare it with someone else's, then put it into config/assets.yaml",
+                        receipt["url"],
+                        receipt["sha256"],
+                    )
             if not unpacks:
                 if given is not None:
                     target.unlink(missing_ok=True)
@@ -190,8 +227,10 @@ def _again(target: Path, source: Download, verify: Callable[[Path], str]) -> str
     try:
         return verify(target)
     except Failed as failure:
-        raise DissectionError(f"{failure}: altered after it came from {source.urls[0]}; delete {target} to download it "
-                              "again") from None
+        raise DissectionError(
+            f"{failure}: altered after it came from {source.urls[0]}; delete {target} to download it "
+            "again"
+        ) from None
 
 
 def _remove(*folders: Path) -> None:
@@ -225,25 +264,39 @@ class _Digest(NamedTuple):
 def _verify(path: Path, source: Download) -> str:
     """The file's sha256. Raises Failed, with both sizes or hashes, if it is not the published file."""
     if source.files:
-        return _hash(path)["sha256"]  # its files are verified once unpacked; it may be packed in any way
+        return _hash(path)[
+            "sha256"
+        ]  # its files are verified once unpacked; it may be packed in any way
     size = path.stat().st_size
     if source.bytes and size != source.bytes:
         raise Failed(f"{path.name}: expected {source.bytes:,} bytes, found {size:,}")
     found = _hash(path, md5=source.md5 is not None)
-    for kind, expected in (("sha256", source.sha256), ("sha256", source.sha256_prefix), ("md5", source.md5)):
+    for kind, expected in (
+        ("sha256", source.sha256),
+        ("sha256", source.sha256_prefix),
+        ("md5", source.md5),
+    ):
         if expected and not found[kind].startswith(expected):
             raise Failed(f"{path.name}: expected {kind} {expected}, found {found[kind]}")
     return found["sha256"]
 
 
 def _verify_files(where: Path, expected: Files, hashes: Iterable[tuple[str, str, int]]) -> None:
-    found = _digest(item for item in hashes if any(fnmatch.fnmatchcase(item[0], glob) for glob in expected.include))
+    found = _digest(
+        item
+        for item in hashes
+        if any(fnmatch.fnmatchcase(item[0], glob) for glob in expected.include)
+    )
     if (found.files, found.bytes) != (expected.count, expected.bytes):
-        raise Failed(f"{where}: expected {expected.count:,} files ({', '.join(expected.include)}) of "
-                              f"{expected.bytes:,} bytes together, found {found.files:,} of {found.bytes:,}")
+        raise Failed(
+            f"{where}: expected {expected.count:,} files ({', '.join(expected.include)}) of "
+            f"{expected.bytes:,} bytes together, found {found.files:,} of {found.bytes:,}"
+        )
     if found.sha256 != expected.sha256:
-        raise Failed(f"{where}: expected digest {expected.sha256} of its files "
-                              f"({', '.join(expected.include)}), found {found.sha256}")
+        raise Failed(
+            f"{where}: expected digest {expected.sha256} of its files "
+            f"({', '.join(expected.include)}), found {found.sha256}"
+        )
 
 
 def _hashes(folder: Path) -> list[tuple[str, str, int]]:
@@ -252,9 +305,15 @@ def _hashes(folder: Path) -> list[tuple[str, str, int]]:
     for directory, subfolders, files in os.walk(folder, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         below = Path(directory).relative_to(folder)
-        paths += [(below / name).as_posix() for name in files if not name.startswith(".") and name != "lock.mdb"]
-    return [(path, _hash(folder / path)["sha256"], (folder / path).stat().st_size)
-            for path in tqdm(sorted(paths), desc=f"verify {folder.name}", unit=" files", disable=None)]
+        paths += [
+            (below / name).as_posix()
+            for name in files
+            if not name.startswith(".") and name != "lock.mdb"
+        ]
+    return [
+        (path, _hash(folder / path)["sha256"], (folder / path).stat().st_size)
+        for path in tqdm(sorted(paths), desc=f"verify {folder.name}", unit=" files", disable=None)
+    ]
 
 
 def _digest(hashes: Iterable[tuple[str, str, int]]) -> _Digest:
@@ -266,7 +325,9 @@ def _digest(hashes: Iterable[tuple[str, str, int]]) -> _Digest:
 
 
 def _hash(path: Path, md5: bool = False) -> dict[str, str]:
-    hashes = {"sha256": hashlib.sha256()} | ({"md5": hashlib.md5(usedforsecurity=False)} if md5 else {})
+    hashes = {"sha256": hashlib.sha256()} | (
+        {"md5": hashlib.md5(usedforsecurity=False)} if md5 else {}
+    )
     try:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):

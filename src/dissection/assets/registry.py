@@ -25,24 +25,36 @@ class Files(Section):
     include: list[str] = Field(min_length=1, description="glob patterns below the folder")
     count: int = Field(gt=0, description="number of files")
     bytes: int = Field(gt=0, description="sum of their sizes")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="digest of the sorted lines `<sha256>  <path>`")
+    sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="digest of the sorted lines `<sha256>  <path>`"
+    )
 
 
 class Download(Section):
     """One published file."""
 
-    urls: list[str] = Field(default=[], description="addresses of the same file, in order of preference")
-    file: str = Field(default="", pattern=r"^[^/\\]*$", description="file name; default: end of the first address")
+    urls: list[str] = Field(
+        default=[], description="addresses of the same file, in order of preference"
+    )
+    file: str = Field(
+        default="", pattern=r"^[^/\\]*$", description="file name; default: end of the first address"
+    )
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", description="of the file")
     md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$", description="of the file")
-    sha256_prefix: str | None = Field(default=None, pattern="^[0-9a-f]{8,63}$",
-                                      description="first digits of the sha256, as torch.hub names files")
+    sha256_prefix: str | None = Field(
+        default=None,
+        pattern="^[0-9a-f]{8,63}$",
+        description="first digits of the sha256, as torch.hub names files",
+    )
     files: Files | None = Field(default=None, description="manifest of what the archive holds")
     checksum: Literal["none"] | None = Field(
-        default=None, description="`none`: the publisher gives no checksum; the first download is remembered")
+        default=None,
+        description="`none`: the publisher gives no checksum; the first download is remembered",
+    )
     bytes: int | None = Field(default=None, gt=0, description="size of the file, where known")
-    unpack: Literal["none", "zip", "tar"] = Field(default="none",
-                                                  description="kind of archive; tar: compressed or not")
+    unpack: Literal["none", "zip", "tar"] = Field(
+        default="none", description="kind of archive; tar: compressed or not"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -75,11 +87,17 @@ class Entry(Download):
     """One asset: a published file, or `parts`, several of them in one folder."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="name of the asset")
-    parts: list[Download] = Field(default=[], description="the asset is a folder of these files and unpacked archives")
+    parts: list[Download] = Field(
+        default=[], description="the asset is a folder of these files and unpacked archives"
+    )
     status: Literal["published", "not_released", "local"] = Field(
-        default="published", description="not_released: no public address; local: only a path of the user's")
+        default="published",
+        description="not_released: no public address; local: only a path of the user's",
+    )
     licence: str = Field(default="", description="licence as far as stated")
-    needed_by: list[str] = Field(default=[], description="tables, figures and profiles that need it")
+    needed_by: list[str] = Field(
+        default=[], description="tables, figures and profiles that need it"
+    )
     note: str = Field(default="", description="what to know before getting it by hand")
 
     @model_validator(mode="after")
@@ -107,7 +125,9 @@ def load_registry(path: Path) -> dict[str, Entry]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise DissectionError(f"{path}: cannot read the registry of assets: {' '.join(str(error).split())}") from None
+        raise DissectionError(
+            f"{path}: cannot read the registry of assets: {' '.join(str(error).split())}"
+        ) from None
     if not isinstance(raw, dict):
         raise DissectionError(f"{path}: expected `id: {{...}}` for every asset")
     entries: dict[str, Entry] = {}
@@ -116,7 +136,9 @@ def load_registry(path: Path) -> dict[str, Entry]:
             values = {**values, "id": pattern}
             each = values.pop("each", {})
             for combination in itertools.product(*each.values()):
-                entry = Entry.model_validate(_substitute(values, dict(zip(each, combination, strict=True))))
+                entry = Entry.model_validate(
+                    _substitute(values, dict(zip(each, combination, strict=True)))
+                )
                 if entry.id in entries:
                     raise DissectionError(f"{path}: asset `{entry.id}` is defined twice")
                 entries[entry.id] = entry
@@ -125,7 +147,9 @@ def load_registry(path: Path) -> dict[str, Entry]:
             key = ".".join([str(pattern), *map(str, first["loc"])])
             raise DissectionError(f"{path}: {key}: {first['msg']}") from None
         except (TypeError, AttributeError):
-            raise DissectionError(f"{path}: {pattern}: expected a mapping of keys to values") from None
+            raise DissectionError(
+                f"{path}: {pattern}: expected a mapping of keys to values"
+            ) from None
     return entries
 
 

@@ -27,7 +27,9 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     folder.mkdir(parents=True)
     try:
-        for name, content in tqdm(_members(archive), desc=f"unpack {archive.name}", unit=" files", disable=None):
+        for name, content in tqdm(
+            _members(archive), desc=f"unpack {archive.name}", unit=" files", disable=None
+        ):
             path = folder / _inside(archive, name)
             if content is None:
                 path.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,14 @@ def unpack(archive: Path, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise ArchiveError(f"{archive}: damaged archive: {error}") from None
     except OSError as error:
         raise DissectionError(f"{archive}: cannot unpack to {folder}: {error}") from None
@@ -51,20 +60,29 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
     """Name and content of every member in order; no content: a folder."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
-            need, free = sum(info.file_size for info in packed.infolist()), shutil.disk_usage(archive.parent).free
+            need, free = (
+                sum(info.file_size for info in packed.infolist()),
+                shutil.disk_usage(archive.parent).free,
+            )
             if need > free:
-                raise DissectionError(f"{archive}: needs {need:,} bytes unpacked, {free:,} are free on its disk")
+                raise DissectionError(
+                    f"{archive}: needs {need:,} bytes unpacked, {free:,} are free on its disk"
+                )
             for info in packed.infolist():
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise ArchiveError(f"{archive}: refused: `{info.filename}` is a link or a device")
+                    raise ArchiveError(
+                        f"{archive}: refused: `{info.filename}` is a link or a device"
+                    )
                 if info.is_dir():
                     yield info.filename, None
                 else:
                     with packed.open(info) as content:
                         yield info.filename, content
     else:
-        with tarfile.open(archive, "r|*") as stream:  # one pass: a compressed tar is decompressed only once
+        with tarfile.open(
+            archive, "r|*"
+        ) as stream:  # one pass: a compressed tar is decompressed only once
             for member in stream:
                 if not (member.isreg() or member.isdir()):
                     raise ArchiveError(f"{archive}: refused: `{member.name}` is a link or a device")
@@ -75,6 +93,12 @@ def _inside(archive: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
     if not parts and name not in ("", ".", "./"):
         raise ArchiveError(f"{archive}: refused: a member has the name `{name}`")
-    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or os.path.splitdrive(name)[0]:
+    if (
+        name.startswith("/")
+        or ".." in parts
+        or "\\" in name
+        or "\0" in name
+        or os.path.splitdrive(name)[0]
+    ):
         raise ArchiveError(f"{archive}: refused: `{name}` leads out of the folder")
     return Path(*parts)

@@ -32,7 +32,8 @@ class Dataset(ABC):
     """
 
     concepts: pd.DataFrame = pd.DataFrame(
-        {"name": pd.Series(dtype=str), "category": pd.Series(dtype=str)}, index=pd.Index([], name="number")
+        {"name": pd.Series(dtype=str), "category": pd.Series(dtype=str)},
+        index=pd.Index([], name="number"),
     )
     classes: tuple[str, ...] = ()
 
@@ -65,7 +66,11 @@ def open_dataset(spec: "config.Dataset", root: Path) -> Dataset:
     from dissection.data.places import Places
 
     readers: dict[str, Callable[[Path, str | None, int | None], Dataset]] = {
-        "broden": Broden, "folder": Folder, "labelmefacade": LabelMeFacade, "lsun": LSUN, "places": Places,
+        "broden": Broden,
+        "folder": Folder,
+        "labelmefacade": LabelMeFacade,
+        "lsun": LSUN,
+        "places": Places,
     }
     if not root.is_dir():
         raise DissectionError(f"{root}: not a folder; the {spec.reader} reader expects one")

@@ -26,7 +26,9 @@ class Broden(Dataset):
         if split is not None:
             splits = sorted(set(index["split"]))
             if split not in splits:
-                raise DissectionError(f"{root / 'index.csv'}: no split `{split}`: choose one of {', '.join(splits)}")
+                raise DissectionError(
+                    f"{root / 'index.csv'}: no split `{split}`: choose one of {', '.join(splits)}"
+                )
             index = index[index["split"] == split]
         index = index[:images]
         self.categories = [column for column in index.columns if column not in _FIXED]
@@ -34,9 +36,13 @@ class Broden(Dataset):
             outside = index[column].str.contains(r"(?:^|[;/\\])\.\.(?:[;/\\]|$)|(?:^|;)[/\\]")
             if outside.any():
                 cell = index.loc[outside, column].iloc[0]
-                raise DissectionError(f"{root / 'index.csv'}: column {column}: `{cell}` leads out of images/")
+                raise DissectionError(
+                    f"{root / 'index.csv'}: column {column}: `{cell}` leads out of images/"
+                )
         self._images: list[str] = index["image"].to_list()
-        self._cells: dict[str, list[str]] = {name: index[name].to_list() for name in self.categories}
+        self._cells: dict[str, list[str]] = {
+            name: index[name].to_list() for name in self.categories
+        }
         self.concepts, codes = _concepts(root)
         self._known = known_numbers(self.concepts.index)
         scenes = codes.get("scene", [])
@@ -59,11 +65,15 @@ class Broden(Dataset):
                 continue
             maps = [read_numbers(self.root / "images" / item) for item in _files(cell)]
             if len({each.shape for each in maps}) > 1:
-                raise DissectionError(f"{self.root / 'images'}: the label maps {cell} differ in size")
+                raise DissectionError(
+                    f"{self.root / 'images'}: the label maps {cell} differ in size"
+                )
             shape = maps[0].shape if maps else (1, 1)
             maps += [np.full(shape, number, np.int32) for number in self._numbers(cell)]
             if maps:
-                result[category] = check_numbers(np.stack(maps), self._known, self.root / "images" / cell)
+                result[category] = check_numbers(
+                    np.stack(maps), self._known, self.root / "images" / cell
+                )
         return result
 
     def target(self, index: int) -> int | None:
@@ -85,19 +95,25 @@ def _concepts(root: Path) -> tuple[pd.DataFrame, dict[str, list[int]]]:
 
     The primary category of a concept is the one where its coverage is largest; of equals, the later one.
     """
-    label = _read_csv(root / "label.csv", {"number": int, "name": str, "category": str}).set_index("number")
+    label = _read_csv(root / "label.csv", {"number": int, "name": str, "category": str}).set_index(
+        "number"
+    )
     label = label[label.index > 0]
     primary = label["category"].str.extract(r"^([^(;]*)")[0].to_dict()  # `cat(n);cat(n)`
     coverage = dict.fromkeys(label.index, -1.0)
     codes: dict[str, list[int]] = {}
     for category in _read_csv(root / "category.csv", {"name": str})["name"]:
-        rows = _read_csv(root / f"c_{category}.csv", {"code": int, "number": int, "coverage": float})
+        rows = _read_csv(
+            root / f"c_{category}.csv", {"code": int, "number": int, "coverage": float}
+        )
         rows = rows[rows["number"].isin(label.index)].sort_values("code")
         codes[category] = rows["number"].to_list()
         for number, covered in zip(codes[category], rows["coverage"], strict=True):
             if covered >= coverage[number]:
                 coverage[number], primary[number] = covered, category
-    return pd.DataFrame({"name": label["name"], "category": [primary[n] for n in label.index]}), codes
+    return pd.DataFrame(
+        {"name": label["name"], "category": [primary[n] for n in label.index]}
+    ), codes
 
 
 def _read_csv(path: Path, columns: dict[str, type]) -> pd.DataFrame:
@@ -106,4 +122,6 @@ def _read_csv(path: Path, columns: dict[str, type]) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str, keep_default_na=False).astype(columns)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise DissectionError(f"{path}: cannot be read, or without {', '.join(columns)}: {reason}") from None
+        raise DissectionError(
+            f"{path}: cannot be read, or without {', '.join(columns)}: {reason}"
+        ) from None

@@ -29,8 +29,11 @@ class Folder(Dataset):
         below = self.root / split if split else self.root
         if not below.is_dir():
             raise DissectionError(f"{below} is not a folder of images")
-        paths = [path.relative_to(self.root).as_posix() for path in below.rglob("*")
-                 if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+        paths = [
+            path.relative_to(self.root).as_posix()
+            for path in below.rglob("*")
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        ]
         if self.root == root:
             paths = [path for path in paths if not path.startswith("labels/")]
         self._files = sorted(paths)[:images]
@@ -40,7 +43,9 @@ class Folder(Dataset):
             self.concepts = _concepts(root / "labels.csv")
             self._known = known_numbers(self.concepts.index)
         elif self._labels.is_dir():
-            raise DissectionError(f"{root}: labels/ is there, labels.csv (number,name,category) is not")
+            raise DissectionError(
+                f"{root}: labels/ is there, labels.csv (number,name,category) is not"
+            )
 
     def __len__(self) -> int:
         return len(self._files)
@@ -62,7 +67,9 @@ class Folder(Dataset):
 
 def _concepts(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"number": int, "name": str, "category": str}, keep_default_na=False)
+        table = pd.read_csv(
+            path, dtype={"number": int, "name": str, "category": str}, keep_default_na=False
+        )
         table = table.set_index("number")[["name", "category"]]
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
@@ -71,7 +78,9 @@ def _concepts(path: Path) -> pd.DataFrame:
         raise DissectionError(f"{path}: every number must be there once, from 1 to 65535")
     unsafe = table["category"].str.contains(r"[/\\]|^\.*$")
     if unsafe.any():
-        raise DissectionError(f"{path}: `{table['category'][unsafe].iloc[0]}` cannot be the name of a folder")
+        raise DissectionError(
+            f"{path}: `{table['category'][unsafe].iloc[0]}` cannot be the name of a folder"
+        )
     return table
 
 

@@ -44,7 +44,9 @@ def known_numbers(numbers: Iterable[int]) -> np.ndarray:
 def check_numbers(maps: np.ndarray, known: np.ndarray, path: Path) -> np.ndarray:
     """`maps` as they are. Raises DissectionError if they hold a number that is no concept."""
     if maps.max() >= len(known) or not known[maps].all():
-        number = next(number for number in np.unique(maps) if number >= len(known) or not known[number])
+        number = next(
+            number for number in np.unique(maps) if number >= len(known) or not known[number]
+        )
         raise DissectionError(f"{path}: label {number} is not among the data set's concepts")
     return maps
 

@@ -25,7 +25,9 @@ _DIGITS = np.full((256, 3), 27, np.uint8)  # rows by value, columns B, G, R
 _DIGITS[[0, 64, 128]] = np.outer([0, 1, 2], [9, 3, 1])
 _NUMBERS = np.full(3 * 27 + 1, -1, np.int32)
 for _number, _colour in enumerate([(0, 0, 0), *COLOURS.values()]):
-    _NUMBERS[sum(int(_DIGITS[value, 2 - channel]) for channel, value in enumerate(_colour))] = _number
+    _NUMBERS[sum(int(_DIGITS[value, 2 - channel]) for channel, value in enumerate(_colour))] = (
+        _number
+    )
 
 
 class LabelMeFacade(Dataset):
@@ -34,23 +36,37 @@ class LabelMeFacade(Dataset):
     Order: sorted by path. Every pixel is annotated for the one category `object`; unlabelled pixels are 0.
     """
 
-    concepts = pd.DataFrame({"name": list(COLOURS), "category": "object"},
-                            index=pd.RangeIndex(1, len(COLOURS) + 1, name="number"))
+    concepts = pd.DataFrame(
+        {"name": list(COLOURS), "category": "object"},
+        index=pd.RangeIndex(1, len(COLOURS) + 1, name="number"),
+    )
 
     def __init__(self, root: Path, split: str | None = None, images: int | None = None) -> None:
         self.root = root
         if split not in (None, "train", "test"):
-            raise DissectionError(f"{root}: no split `{split}`: choose train or test, or none for all images")
+            raise DissectionError(
+                f"{root}: no split `{split}`: choose train or test, or none for all images"
+            )
         files: set[str] = set()
         for each in (split,) if split else ("train", "test"):
             listing = root / f"{each}.txt"
             try:
-                files.update(line.strip() for line in listing.read_text(encoding="utf-8").splitlines() if line.strip())
+                files.update(
+                    line.strip()
+                    for line in listing.read_text(encoding="utf-8").splitlines()
+                    if line.strip()
+                )
             except OSError as error:
                 raise DissectionError(f"{listing}: cannot be read: {error.strerror}") from None
         for file in files:
-            if len(PurePosixPath(file).parts) != 2 or not file.startswith("images/") or ".." in file:
-                raise DissectionError(f"{root}: `{file}` in the list of images is not images/<name>.jpg")
+            if (
+                len(PurePosixPath(file).parts) != 2
+                or not file.startswith("images/")
+                or ".." in file
+            ):
+                raise DissectionError(
+                    f"{root}: `{file}` in the list of images is not images/<name>.jpg"
+                )
         self._files = sorted(files)[:images]
 
     def __len__(self) -> int:

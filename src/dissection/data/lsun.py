@@ -22,12 +22,18 @@ class LSUN(Dataset):
         if (root / "data.mdb").is_file():
             self._folders = [root]
         else:
-            self._folders = sorted(path.parent for path in root.glob(f"*_{split or '*'}_lmdb/data.mdb"))
+            self._folders = sorted(
+                path.parent for path in root.glob(f"*_{split or '*'}_lmdb/data.mdb")
+            )
             self.classes = tuple(folder.name.rsplit("_", 2)[0] for folder in self._folders)
         if not self._folders:
-            raise DissectionError(f"{root}: expected data.mdb, or folders <category>_{split or '<split>'}_lmdb")
+            raise DissectionError(
+                f"{root}: expected data.mdb, or folders <category>_{split or '<split>'}_lmdb"
+            )
         if len(set(self.classes)) < len(self.classes):
-            raise DissectionError(f"{root}: several splits of {self.classes[0]}: choose one by `split`")
+            raise DissectionError(
+                f"{root}: several splits of {self.classes[0]}: choose one by `split`"
+            )
         self._keys: list[np.ndarray] = []
         for folder in self._folders:
             left = None if images is None else images - sum(map(len, self._keys))
@@ -48,7 +54,9 @@ class LSUN(Dataset):
         with _environment(folder).begin(buffers=True) as transaction:
             data = transaction.get(key)
             if data is None:
-                raise DissectionError(f"{folder}: key {key!r} is gone: the database was changed while it was read")
+                raise DissectionError(
+                    f"{folder}: key {key!r} is gone: the database was changed while it was read"
+                )
             return decode_image(np.frombuffer(data, np.uint8), f"{folder}: key {self.key(index)}")
 
     def target(self, index: int) -> int | None:
@@ -72,14 +80,18 @@ def _keys(folder: Path, limit: int | None) -> np.ndarray:
     return np.array(keys, dtype=bytes) if keys else np.empty(0, "S1")
 
 
-_OPEN: dict[Path, lmdb.Environment] = {}  # LMDB allows a process to open a database once, and not to inherit it
+_OPEN: dict[
+    Path, lmdb.Environment
+] = {}  # LMDB allows a process to open a database once, and not to inherit it
 
 
 def _environment(folder: Path) -> lmdb.Environment:
     """The database, opened at its first use in this process."""
     if folder not in _OPEN:
         try:
-            _OPEN[folder] = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False)
+            _OPEN[folder] = lmdb.open(
+                str(folder), readonly=True, lock=False, readahead=False, create=False
+            )
         except lmdb.Error as error:
             raise DissectionError(f"{folder}: not an LMDB database: {error}") from None
     return _OPEN[folder]

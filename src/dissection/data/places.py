@@ -33,20 +33,27 @@ class Places(Dataset):
             self._targets = [target for _, target in pairs]
         else:
             if not self.root.is_dir():
-                raise DissectionError(f"{self.root} is not a folder: expected <class>/<file>.jpg in it")
+                raise DissectionError(
+                    f"{self.root} is not a folder: expected <class>/<file>.jpg in it"
+                )
             folders = sorted(path.name for path in self.root.iterdir() if path.is_dir())
             listing = root / f"{split}.txt"
             if split and listing.is_file():
                 self._files = sorted(_listed(listing, split))
             else:
                 paths = (path for folder in folders for path in (self.root / folder).iterdir())
-                self._files = sorted(f"{path.parent.name}/{path.name}" for path in paths
-                                     if path.suffix.lower() in EXTENSIONS)
+                self._files = sorted(
+                    f"{path.parent.name}/{path.name}"
+                    for path in paths
+                    if path.suffix.lower() in EXTENSIONS
+                )
             self.classes = tuple(folders)
             number = {name: index for index, name in enumerate(folders)}
             for file in self._files:
                 if file.partition("/")[0] not in number:
-                    raise DissectionError(f"{listing}: `{file}` is in none of the class folders of {self.root}")
+                    raise DissectionError(
+                        f"{listing}: `{file}` is in none of the class folders of {self.root}"
+                    )
             self._targets = [number[file.partition("/")[0]] for file in self._files]
         if not self._files:
             hint = "" if split else f"; or choose a split: one of {', '.join(self.classes)}"
@@ -68,7 +75,11 @@ class Places(Dataset):
 
 def _listed(path: Path, split: str) -> list[str]:
     """The files of a list, relative to the folder of the split."""
-    lines = [line.strip().removeprefix("./") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line.strip().removeprefix("./")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     return [_inside(line.removeprefix(f"{split}/"), path) for line in lines]
 
 
@@ -77,7 +88,9 @@ def _targets(path: Path, classes: int) -> list[tuple[str, int]]:
     for line in path.read_text(encoding="utf-8").splitlines():
         file, _, number = line.strip().rpartition(" ")
         if not file or not number.isdigit() or int(number) >= classes:
-            raise DissectionError(f"{path}: expected `<file> <class index below {classes}>`, found `{line}`")
+            raise DissectionError(
+                f"{path}: expected `<file> <class index below {classes}>`, found `{line}`"
+            )
         pairs.append((_inside(file, path), int(number)))
     return pairs
 

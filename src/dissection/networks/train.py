@@ -406,7 +406,9 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     for entry, source in files.items():
         data = source.read_bytes()
-        if entry != name:  # of snapshots only convolutions are looked at, and linear layers are large
+        if (
+            entry != name
+        ):  # of snapshots only convolutions are looked at, and linear layers are large
             state = {k: v for k, v in load(data).items() if not k.startswith("fc")}
             data = save(state)
         with replacing(out / f"{entry}.safetensors") as path:

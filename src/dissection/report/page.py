@@ -196,7 +196,13 @@ def _claim(claim: Mapping[str, Any], values: Mapping, others: Mapping) -> dict[s
 
 
 def _cell(value: Any) -> str:
-    return "–" if value is None else ", ".join(map(show, value)) if isinstance(value, list) else show(value)
+    return (
+        "–"
+        if value is None
+        else ", ".join(map(show, value))
+        if isinstance(value, list)
+        else show(value)
+    )
 
 
 def _jobs(config: Config, row: Row, benchmarks: Path) -> Iterator[dict[str, Any]]:
