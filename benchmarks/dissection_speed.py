@@ -1,6 +1,6 @@
 """Dissecting one layer against the bare forward pass, both in one run; peak memory against the number of images.
 
-    snakemake --configfile config/street.yaml --until fetch      # the photographs and the network
+    snakemake --configfile config/street.yaml --until fetch      # the photographs, the network
     OMP_NUM_THREADS=2 GOMP_SPINCOUNT=2000 MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=4000000000 \\
         python benchmarks/dissection_speed.py
 
