@@ -69,8 +69,9 @@ ROWS = ("table_3_1", "fig_3_5")
 def tiny(profile: dict) -> dict:
     """As little of a profile as will exercise every kind of job: two rows, and few images for them."""
     rows = {row: profile["rows"][row] for row in ROWS}
-    names = {name for name in rows["fig_3_5"]["networks"].values()}
-    networks = {name: profile["networks"][name] for name in sorted(names)}
+    rows["fig_3_5"]["networks"] = {"places205": "alexnet_scenes"}
+    names = {"alexnet_scenes"}
+    networks = {name: profile["networks"][name] for name in names}
     for network in networks.values():
         if "recipe" in network:
             network["recipe"] |= {"epochs": 1, "snapshots": []}
