@@ -1,6 +1,7 @@
 """Where things are. Every path below the repository root is made here and nowhere else."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,11 +68,20 @@ def metrics(profile: str) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; it takes the place of `path` only if the block ends well."""
+    """A path beside `path` to write a file or a folder to; it takes the place of `path` only if the block
+    ends well. What a killed job left there is cleared away."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    beside = path.with_name(f".{path.name}.partial")
+    _clear(beside)
     try:
         yield beside
         os.replace(beside, path)
     finally:
-        beside.unlink(missing_ok=True)
+        _clear(beside)
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

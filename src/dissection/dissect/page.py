@@ -50,7 +50,7 @@ def write_pages(
     units = pd.read_csv(folder / "units.csv", keep_default_na=False)
     own = units[units["layer"].isin(list(config.networks[entry.network].layers))]  # no random bases
     layers = {str(layer): of_layer for layer, of_layer in own.groupby("layer", sort=False)}
-    beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    beside = out.with_name(f".{out.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         tasks = []
