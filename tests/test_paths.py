@@ -9,9 +9,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     path = tmp_path / "a" / "table.csv"
     with replacing(path) as beside:
         beside.write_text("first")
-    with pytest.raises(KeyError), replacing(path) as beside:
-        beside.write_text("half")
-        raise KeyError
+    with pytest.raises(FileNotFoundError), replacing(path) as beside:
+        (tmp_path / f"absent {beside.write_text('half')}").read_text()
     assert path.read_text() == "first"
     assert list(path.parent.iterdir()) == [path]
 
