@@ -151,6 +151,14 @@ class Network(Section):
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
 
 
+class Features(Section):
+    """What the Fréchet distance compares: a layer's units, their means over the image."""
+
+    name: str = Field(description="what tables call them; FID-Inception only if that it is")
+    network: str = Field(description="network of the profile")
+    layer: str = Field(description="printed name of the layer")
+
+
 class Basis(Section):
     """A layer seen in random bases too: Q^power for rotations Q drawn uniformly, one for each seed."""
 
@@ -388,6 +396,9 @@ class Config(Section):
     )
     datasets: dict[Name, Dataset] = Field(default={}, description="datasets by name")
     networks: dict[Name, Network] = Field(default={}, description="networks by name")
+    features: Features | None = Field(
+        default=None, description="features of images, for the Fréchet distance"
+    )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -514,6 +525,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         if network.recipe is not None:
             yield f"networks.{name}.recipe.dataset", network.recipe.dataset, datasets
             yield f"networks.{name}.recipe.validation", network.recipe.validation, datasets
+    if (features := config.features) is not None:
+        yield "features.network", features.network, networks
+        if features.network in networks:
+            layers = list(config.networks[features.network].layers)
+            yield "features.layer", features.layer, layers
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         yield f"dissections.{i}.dataset", entry.dataset, datasets

@@ -8,9 +8,14 @@ Every statistic has `add` (a batch), `merge` (the same statistic of other images
 does not depend on the order or the size of the batches, nor on how the images were shared among merged parts.
 """
 
+from dissection.stats.frechet import FrechetDistance, Gaussian, frechet_distance
 from dissection.stats.moments import SecondMoment
 from dissection.stats.overlap import Overlap
 from dissection.stats.quantile import TopFraction
 from dissection.stats.topk import TopImages
+from dissection.stats.wasserstein import Patches, sliced_wasserstein
 
-__all__ = ["Overlap", "SecondMoment", "TopFraction", "TopImages"]
+__all__ = [
+    "FrechetDistance", "Gaussian", "Overlap", "Patches", "SecondMoment", "TopFraction", "TopImages",
+    "frechet_distance", "sliced_wasserstein",
+]  # fmt: skip
