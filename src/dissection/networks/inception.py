@@ -24,7 +24,7 @@ class Convolution(nn.Module):
     ):
         super().__init__()
         size = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = tuple(k // 2 for k in size) if padded else 0
+        padding = (size[0] // 2, size[1] // 2) if padded else (0, 0)
         self.conv = nn.Conv2d(channels, width, size, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(width, eps=1e-3)
 

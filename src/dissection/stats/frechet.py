@@ -1,9 +1,9 @@
 """Fréchet distance between two Gaussians that are fitted to samples (FID; thesis 4.4.2 and 5.3.1).
 
-    real, made = Gaussian(2048), Gaussian(2048)
-    real.add(features)                      # as often as there are batches
-    distance = frechet_distance(real, made)
-    distance.mean, distance.covariance, distance.total
+real, made = Gaussian(2048), Gaussian(2048)
+real.add(features)                      # as often as there are batches
+distance = frechet_distance(real, made)
+distance.mean, distance.covariance, distance.total
 """
 
 from pathlib import Path

@@ -130,9 +130,7 @@ def _sorted_projections(patches: Tensor, directions: Tensor) -> Tensor:
 
     Standardising is linear, so it is the directions that are scaled, and no copy of the patches is made.
     """
-    deviation, mean = (
-        s.double().cpu() for s in torch.std_mean(patches, (0, 2, 3), correction=0)
-    )
+    deviation, mean = (s.double().cpu() for s in torch.std_mean(patches, (0, 2, 3), correction=0))
     scaled = directions / deviation.where(deviation > 0, 1.0)[:, None]
     offset = (scaled.sum(2) * mean).sum(1).float().to(patches.device)
     scaled = scaled.flatten(1).float().to(patches.device)
