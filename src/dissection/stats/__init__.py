@@ -8,7 +8,7 @@ Every statistic has `add` (a batch), `merge` (the same statistic of other images
 does not depend on the order or the size of the batches, nor on how the images were shared among merged parts.
 """
 
-from dissection.stats.frechet import FrechetDistance, Gaussian, frechet_distance
+from dissection.stats.frechet import FrechetDistance, Gaussian, frechet_distance, frechet_distances
 from dissection.stats.moments import SecondMoment
 from dissection.stats.overlap import Overlap
 from dissection.stats.quantile import TopFraction
@@ -17,5 +17,5 @@ from dissection.stats.wasserstein import Patches, sliced_wasserstein
 
 __all__ = [
     "FrechetDistance", "Gaussian", "Overlap", "Patches", "SecondMoment", "TopFraction", "TopImages",
-    "frechet_distance", "sliced_wasserstein",
+    "frechet_distance", "frechet_distances", "sliced_wasserstein",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ distance = frechet_distance(real, made)
 distance.mean, distance.covariance, distance.total
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -90,14 +91,23 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> FrechetDistance:
 
     Raises DissectionError if the two have different units or fewer than two vectors.
     """
-    if len(a.mean) != len(b.mean):
-        raise DissectionError(f"Fréchet distance: {len(a.mean)} units against {len(b.mean)}")
-    covariances = [a.covariance(), b.covariance().to(a.mean.device)]
-    roots = [_root(c) for c in covariances]
-    common = torch.linalg.svdvals(roots[0].T @ roots[1]).sum()
-    covariance = sum(c.trace() for c in covariances) - 2 * common
-    mean = (a.mean - b.mean.to(a.mean.device)).square().sum()
-    return FrechetDistance(float(mean), max(0.0, float(covariance)))  # rounding can end below zero
+    return next(frechet_distances(a, [b]))
+
+
+def frechet_distances(reference: Gaussian, others: Iterable[Gaussian]) -> Iterator[FrechetDistance]:
+    """The `frechet_distance` of each, one at a time; the reference is decomposed once."""
+    covariance = reference.covariance()
+    trace, root = covariance.trace(), _root(covariance)
+    for other in others:
+        if len(other.mean) != len(reference.mean):
+            raise DissectionError(
+                f"Fréchet distance: {len(reference.mean)} units against {len(other.mean)}"
+            )
+        theirs = other.covariance().to(root.device)
+        common = torch.linalg.svdvals(root.T @ _root(theirs)).sum()
+        apart = (reference.mean - other.mean.to(root.device)).square().sum()
+        spread = trace + theirs.trace() - 2 * common
+        yield FrechetDistance(float(apart), max(0.0, float(spread)))  # rounding can end below zero
 
 
 def _root(covariance: Tensor) -> Tensor:
