@@ -13,12 +13,16 @@ from safetensors.torch import save_file
 from scipy.linalg import sqrtm
 from scipy.ndimage import convolve
 from scipy.stats import ortho_group, wasserstein_distance
+from torch import nn
 
 from dissection import config as model
 from dissection.errors import DissectionError
 from dissection.features import Extractor, features, load_extractor, stretch
+from dissection.intervene import quality
+from dissection.intervene.generator import Generator
 from dissection.networks import Preprocess, load_network
 from dissection.networks.inception import fid_inception
+from dissection.probe import Probe
 from dissection.stats import Gaussian, Patches, frechet_distance, sliced_wasserstein
 from dissection.stats.wasserstein import laplacian_pyramid
 
@@ -491,3 +495,87 @@ def test_images_that_have_no_such_distance_are_refused():
         sliced_wasserstein(patches(images(2, 0)), patches(images(3, 0)))
     with pytest.raises(DissectionError, match="as many images of the same size"):
         sliced_wasserstein(patches(images(2, 0)), patches(images(2, 0, 16)))
+
+
+# -------------------------------------------------------------------------------------- realism of units
+
+UNITS = 6
+
+
+def generator() -> nn.Sequential:
+    """Unit 5 is never on; unit 4 draws bright stripes over whatever the others draw."""
+    network = nn.Sequential()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        grid = nn.Sequential(nn.Linear(8, UNITS * 16), nn.Unflatten(1, (UNITS, 4, 4)), nn.ReLU())
+        network.add_module("layer1", grid)
+        network.add_module("up", nn.Upsample(scale_factor=8))
+        network.add_module("layer2", nn.Conv2d(UNITS, 3, 5, padding=2))
+        network.add_module("layer3", nn.Tanh())
+    with torch.no_grad():
+        grid[0].weight.view(UNITS, 16, 8)[5] = 0
+        grid[0].bias.view(UNITS, 16)[5] = -1
+        grid[0].bias.view(UNITS, 16)[4] -= 1.2  # on in some of the images only
+        network.layer2.weight[:, 4] = 0
+        network.layer2.weight[:, 4, :, 2] = 3
+    return network.eval()
+
+
+def z(n: int, seed: int) -> torch.Tensor:
+    return torch.randn(n, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def pixels(network, latents, edits=None) -> torch.Tensor:
+    with Probe(network, edits=edits) as probe, torch.no_grad():
+        return ((probe(latents) + 1) * 127.5).round().to(torch.uint8)
+
+
+def without(units):
+    def ablate(a):
+        a = a.clone()
+        a[:, units] = 0
+        return a
+
+    return ablate
+
+
+def test_distances_of_units_and_of_ablations_against_brute_force():
+    network, shown = generator(), z(60, 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        eye = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU())
+    extractor = Extractor("mini features", eye, "1", Preprocess(model.Input(size=32)), CPU)
+    vectors = extractor(pixels(network, shown))
+    real = fitted(extractor(pixels(network, z(80, 1), {"layer1": without([4])})).double().numpy())
+    cut = Generator(network, "layer1")
+    sample = quality.draw(cut, extractor, shown, batch=7)
+    peaks = network.layer1(shown).amax((2, 3))
+    torch.testing.assert_close(sample.peaks, peaks)
+    torch.testing.assert_close(sample.vectors, vectors, rtol=1e-4, atol=1e-6)
+
+    table = quality.unit_distances(real, sample, images=15)
+    assert list(table.index) == list(range(UNITS))
+    for unit in range(UNITS):
+        order = sorted(range(60), key=lambda i, unit=unit: (-float(sample.peaks[i, unit]), i))
+        expected = frechet_distance(real, fitted(sample.vectors[order[:15]].double().numpy()))
+        assert table.distance[unit] == pytest.approx(expected.total, rel=1e-9)
+        assert table["mean"][unit] == pytest.approx(expected.mean, rel=1e-9)
+    assert table.distance.idxmax() == 4
+
+    sets = {"original": [], "artifacts": [4], "idle": [5], "random": [0, 2]}
+    found = quality.ablated_distances(real, cut, extractor, shown, sets, batch=7)
+    for name, units in sets.items():
+        edited = extractor(pixels(network, shown, {"layer1": without(units)}))
+        expected = frechet_distance(real, fitted(edited.double().numpy()))
+        assert found.distance[name] == pytest.approx(expected.total, rel=1e-4)
+    assert found.distance["idle"] == found.distance["original"]
+    assert found.distance["artifacts"] < 0.2 * found.distance["original"]
+    with pytest.raises(DissectionError, match="images of a unit: 61; expected 2 to 60"):
+        quality.unit_distances(real, sample, images=61)
+
+
+def test_images_on_which_units_are_active_together():
+    peaks = torch.tensor([[0.0, 900], [3, 100], [2, 0], [0, 500], [3, 100]])
+    assert quality.most_active(peaks, [0], 5).tolist() == [1, 4, 2, 0, 3]
+    # ranks 0 4, 3 1, 2 0, 0 3, 3 1
+    assert quality.most_active(peaks, [0, 1], 4).tolist() == [0, 1, 4, 3]
