@@ -23,7 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from dissection.config import Input, Network
+from dissection import paths
+from dissection.assets import asset_path
+from dissection.config import Config, Input, Network
 from dissection.errors import DissectionError
 from dissection.networks import caffe, squeezenet
 
@@ -53,6 +55,16 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     if weights is not None:
         _load(network, read_weights(weights), weights)
     return network.float().eval()
+
+
+def network_of(config: Config, name: str, device: torch.device) -> tuple[nn.Module, "Preprocess"]:
+    """The profile's network of that name and how images become its input, once its assets are there."""
+    spec = config.networks[name]
+    weights, mean_image = (
+        asset_path(paths.asset_record(config.profile, a)) if a else None
+        for a in (spec.weights, spec.input.mean_image)
+    )
+    return load_network(spec, weights, config.seed).to(device), Preprocess(spec.input, mean_image)
 
 
 def check_layers(network: nn.Module, paths: Iterable[str]) -> None:

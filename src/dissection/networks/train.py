@@ -11,7 +11,7 @@ resumes from the checkpoint of its last epoch and ends, on a CPU with as many th
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -402,15 +402,15 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
         "metrics": json.loads((trained / "metrics.json").read_text()),
         "curve": curve.to_dict("list"),
     }
+    beyond = _beyond(load_network(spec, None, config.seed), spec.layers.values())
     manifest = out / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     for entry, source in files.items():
         data = source.read_bytes()
         if (
             entry != name
-        ):  # of snapshots only convolutions are looked at, and linear layers are large
-            state = {k: v for k, v in load(data).items() if not k.startswith("fc")}
-            data = save(state)
+        ):  # what follows the last layer that is looked at is most of a network's weights
+            data = save({k: v for k, v in load(data).items() if k not in beyond})
         with replacing(out / f"{entry}.safetensors") as path:
             path.write_bytes(data)
         entries[entry] = {
@@ -420,6 +420,14 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
         } | (about if entry == name else {"snapshot_of": name})
     with replacing(manifest) as path:
         path.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
+
+
+def _beyond(network: nn.Module, layers: Iterable[str]) -> set[str]:
+    """Keys of the state dict that belong to modules registered after the last of `layers`."""
+    order = [name for name, _ in network.named_modules()]
+    last = max(layers, key=order.index)
+    later = {name for name in order[order.index(last) :] if not f"{name}.".startswith(f"{last}.")}
+    return {key for key in network.state_dict() if key.rpartition(".")[0] in later}
 
 
 def _origin(config: Config, dataset: str) -> dict[str, Any]:
