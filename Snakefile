@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,8 @@ try:
 except DissectionError as problem:
     sys.exit(f"error: {problem}")
 PROFILE = CONFIG.profile
-GPU = int(CONFIG.device != "cpu")
+HAS_GPU = shutil.which("nvidia-smi") is not None
+GPU = int(CONFIG.device == "cuda" or (CONFIG.device == "auto" and HAS_GPU))
 MEM_MB = int(1000 * CONFIG.memory_gb) + 2000  # what a dissection may keep, and what torch needs
 
 # Jobs inherit these. Spinning threads make a shared machine up to a hundred times slower, and giving

@@ -124,11 +124,11 @@ def test_shipped_weights_are_assets_by_their_manifest(smoke, tmp_path):
     network = next(iter(smoke["networks"].values()))
     del network["recipe"]
     smoke["networks"] = {"net": network | {"weights": "mine"}}
-    profile, record = tmp_path / "mine.yaml", tmp_path / "record.json"
+    profile, record = tmp_path / "mine.yaml", tmp_path / "mine.json"
     profile.write_text(yaml.safe_dump(smoke))
     assert load(profile).assets["mine"].path == tmp_path / "n.safetensors"
 
-    fetch = ["fetch", "--asset", "mine", "--out", str(tmp_path), "--record", str(record)]
+    fetch = ["fetch", "--asset", "mine", "--out", str(tmp_path), "--records", str(tmp_path)]
     fetch += ["--config", str(profile)]
     assert CliRunner().invoke(app, fetch).exception is None
     assert asset_path(record) == tmp_path / "n.safetensors"

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from dissection import paths, published
 from dissection.assets import asset_path, write_record
 from dissection.config import Config, Scenes
+from dissection.data import dataset_of
 from dissection.data.scenes import write_scenes
 from dissection.dissect.run import dissect
 from dissection.errors import DissectionError
@@ -24,7 +25,7 @@ from dissection.intervene.attack import Attacked, carlini_wagner
 from dissection.intervene.attack import attack as attack_row
 from dissection.intervene.detector import balanced_accuracy, best_threshold, detect
 from dissection.intervene.importance import Tally, Together, importance, ranking, single_image
-from dissection.intervene.subject import load_dataset, load_subject
+from dissection.intervene.subject import load_subject
 from dissection.networks.alexnet import alexnet
 from dissection.networks.vgg import vgg16
 from dissection.probe import Probe
@@ -299,7 +300,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
 def said(profile: Config) -> tuple[int, str, str]:
     """An image that the random network happens to get right, its class, and the second best one."""
     subject = load_subject(profile, "net", torch.device("cpu"), 1)
-    dataset = load_dataset(profile, "places_val")
+    dataset = dataset_of(profile, "places_val")
     with torch.no_grad():
         best = torch.cat([
             subject.network(x).topk(2).indices for _, x in subject.batches(dataset, 20, "")
@@ -315,7 +316,7 @@ def test_importance_equals_the_network_run_without_each_unit(profile: Config) ->
     single, sets = pd.read_csv(out / "single.csv"), pd.read_csv(out / "sets.csv")
     subject, dataset = (
         load_subject(profile, "net", torch.device("cpu"), 1),
-        load_dataset(profile, "places_val"),
+        dataset_of(profile, "places_val"),
     )
     images = torch.cat([x for _, x in subject.batches(dataset, 20, "")])
     targets = np.array([dataset.target(i) for i in range(len(dataset))])
@@ -361,7 +362,7 @@ def test_from_interventions_to_tables_and_values(
     config = Config.model_validate(profile.model_dump(exclude_none=True) | {"rows": rows})
     broden = asset_path(paths.asset_record("tiny", "broden"))
     folder = paths.units("tiny", "broden", "net")
-    dissect(config, config.dissections[0], broden, None, None, folder, 1)
+    dissect(config, config.dissections[0], broden, None, None, folder, torch.device("cpu"), 1)
     jobs = {"pnas_fig_2": importance, "pnas_fig_5": attack_row, "pnas_fig_1": detect,
             "fig_slides_single_image": single_image}  # fmt: skip
     values = {}

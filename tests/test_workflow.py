@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -48,7 +49,22 @@ def test_a_changed_seed_reruns_what_depends_on_it(copy_of_finished):
     changed = copy_of_finished.profile() | {"seed": 7}
     (copy_of_finished.folder / "config/smoke.yaml").write_text(yaml.safe_dump(changed))
     assert {"scenes", "dissect", "table_3_1", "fig_3_5"} <= copy_of_finished.planned()
-    assert "fetch" not in copy_of_finished.planned()
+    assert not {"fetch", "shipped"} & copy_of_finished.planned()
+
+
+def test_jobs_queue_for_an_accelerator_only_where_there_is_one(workspace, tmp_path):
+    planned = workspace.run("snakemake", "--dry-run", "all")
+    if shutil.which("nvidia-smi") is None:
+        assert "gpu=0" in planned
+        assert "gpu=1" not in planned
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    workspace.environment["PATH"] += os.pathsep + str(tool.parent)
+    assert "gpu=1" in workspace.run("snakemake", "--dry-run", "all")
+    workspace.edit("config/smoke.yaml", "device: auto", "device: cpu")
+    assert "gpu=1" not in workspace.run("snakemake", "--dry-run", "all")
 
 
 def test_a_changed_section_reruns_what_depends_on_it(copy_of_finished):

@@ -67,15 +67,24 @@ def _end_with(run: int) -> None:
 
 
 @app.command()
-def fetch(config: Profile, asset: AssetName, out: Out, record: Record) -> None:
-    """Download an asset or take the user's own copy; verify, unpack and record it."""
+def fetch(
+    config: Profile,
+    asset: Annotated[list[str], typer.Option(help="id of the asset, or of several")],
+    out: Annotated[Path, typer.Option(help="folder of downloads; each asset has its own in it")],
+    records: Annotated[
+        Path, typer.Option(help="folder of a JSON for each, written once it is there")
+    ],
+) -> None:
+    """Download assets or take the user's own copies; verify, unpack and record them."""
     from dissection import assets
 
     profile = load(config)
-    source = profile.assets.get(asset)
-    entry = assets.load_registry(paths.REGISTRY).get(asset)
-    entry = entry or assets.Entry.local(asset, source.sha256 if source else None)
-    assets.fetch(entry, out, profile.downloads, source.path if source else None, record)
+    registry = assets.load_registry(paths.REGISTRY)
+    for name in asset:
+        source = profile.assets.get(name)
+        entry = registry.get(name) or assets.Entry.local(name, source.sha256 if source else None)
+        own = source.path if source else None
+        assets.fetch(entry, out / name, profile.downloads, own, records / f"{name}.json")
 
 
 @app.command()
@@ -97,7 +106,7 @@ def scenes(
 @app.command()
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
-    from dissection.data import open_dataset
+    from dissection.data import dataset_of
     from dissection.networks.train import train
 
     profile = load(config)
@@ -106,8 +115,7 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
         raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
     _use_threads(threads)
     train_set, validation_set = (
-        open_dataset(profile.datasets[name], _asset(profile, profile.datasets[name].asset))
-        for name in (recipe.dataset, recipe.validation)
+        dataset_of(profile, name) for name in (recipe.dataset, recipe.validation)
     )
     train(profile, network, train_set, validation_set, out, _device(profile))
 
@@ -147,6 +155,7 @@ def dissect(
         _asset(profile, spec.weights) if spec.weights else None,
         _asset(profile, spec.input.mean_image) if spec.input.mean_image else None,
         out,
+        _device(profile),
         threads,
     )
 

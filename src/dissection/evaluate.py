@@ -17,9 +17,9 @@ from tqdm import tqdm
 from dissection import paths
 from dissection.assets import asset_path
 from dissection.config import Config, Input
-from dissection.data import Dataset, open_dataset
+from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
-from dissection.networks import Preprocess, load_network
+from dissection.networks import Preprocess, network_of
 from dissection.networks.train import evaluate, examples, of_classes
 from dissection.paths import replacing
 from dissection.probe import Probe
@@ -35,16 +35,21 @@ def accuracies(config: Config, out: Path, device: torch.device) -> None:
     examples_of: dict[str, tuple[torch.Tensor, list[str]]] = {}
     lines = []
     for name, dataset in tqdm(config.measured(), "accuracy", unit="network"):
-        network, preprocess = _load(config, name, device)
+        network, preprocess = network_of(config, name, device)
         line = {"network": name, "parameters": sum(p.numel() for p in network.parameters())}
         if dataset is not None:
             recipe = config.networks[name].recipe
-            learnt, source = recipe.target if recipe else "class", _open(config, dataset)
-            target = "class" if learnt == "class" or source.concepts.empty else "object"
+            learnt, source = recipe.target if recipe else "class", dataset_of(config, dataset)
+            target = "class" if source.concepts.empty else learnt
             key = f"{dataset} {target} {_geometry(config.networks[name].input)}"
             if key not in examples_of:
                 examples_of[key] = examples(source, target, preprocess, config.memory_gb)
-            classes = source.classes if learnt == "class" else _classes(config, name)
+            classes = list(source.classes) if learnt == "class" else _classes(config, name)
+            if target != "object" and (strange := sorted(set(source.classes) - set(classes))):
+                raise DissectionError(
+                    f"network {name}: {dataset} has a class {strange[0]} that it was not trained for; "
+                    "name a dataset in the format of its training set"
+                )
             images, targets = of_classes(*examples_of[key], classes)
             with torch.inference_mode():
                 shown = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)
@@ -79,14 +84,14 @@ def transfer(config: Config, row: str, out: Path, device: torch.device) -> None:
     from sklearn.svm import LinearSVC
 
     spec = getattr(config.rows, row)
-    sets = [_open(config, name) for name in (spec.train, spec.test)]
+    sets = [dataset_of(config, name) for name in (spec.train, spec.test)]
     if sets[0].classes != sets[1].classes or len(sets[0].classes) < 2:
         raise DissectionError(f"rows.{row}: {spec.train} and {spec.test} need the same classes")
     names = list(dict.fromkeys(spec.networks.values()))
     pixels: dict[str, list[torch.Tensor]] = {}
     lines = []
     for name in tqdm(names, "features", unit="network"):
-        network, preprocess = _load(config, name, device)
+        network, preprocess = network_of(config, name, device)
         key = _geometry(config.networks[name].input)
         if key not in pixels:
             pixels[key] = [_pixels(source, preprocess) for source in sets]
@@ -126,20 +131,6 @@ def _pixels(dataset: Dataset, preprocess: Preprocess) -> torch.Tensor:
 
 def _geometry(spec: Input) -> str:
     return f"{spec.size} {spec.resize} {spec.order}"
-
-
-def _open(config: Config, name: str) -> Dataset:
-    spec = config.datasets[name]
-    return open_dataset(spec, asset_path(paths.asset_record(config.profile, spec.asset)))
-
-
-def _load(config: Config, name: str, device: torch.device) -> tuple[torch.nn.Module, Preprocess]:
-    spec = config.networks[name]
-    weights, mean = (
-        asset_path(paths.asset_record(config.profile, a)) if a else None
-        for a in (spec.weights, spec.input.mean_image)
-    )
-    return load_network(spec, weights, config.seed).to(device), Preprocess(spec.input, mean)
 
 
 def _classes(config: Config, name: str) -> list[str]:

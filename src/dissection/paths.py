@@ -14,14 +14,18 @@ def results(profile: str) -> Path:
     return Path("results") / profile
 
 
+def asset_records(profile: str) -> Path:
+    return results(profile) / "assets"
+
+
 def asset_record(profile: str, asset: str) -> Path:
     """JSON written once an asset is there and verified: {"asset", "path", "sha256" | "files", "bytes"}."""
-    return results(profile) / "assets" / f"{asset}.json"
+    return asset_records(profile) / f"{asset}.json"
 
 
 def generated_asset(profile: str, asset: str) -> Path:
     """Folder of an asset that is drawn rather than fetched."""
-    return results(profile) / "assets" / asset
+    return asset_records(profile) / asset
 
 
 def trained(profile: str, network: str) -> Path:
@@ -75,6 +79,8 @@ def replacing(path: Path) -> Iterator[Path]:
     _clear(beside)
     try:
         yield beside
+        if beside.is_dir():  # a folder cannot take the place of one that has files
+            _clear(path)
         os.replace(beside, path)
     finally:
         _clear(beside)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jinja2
+
 from dissection.paths import replacing
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ CATEGORIES = {  # in the order of the thesis's figures
 }
 INK, PALE = "#2b2f36", "#8a909a"
 STYLESHEET = Path(__file__).with_name("style.css")
+
+
+def templates(folder: Path) -> jinja2.Environment:
+    """The page templates in a folder; an undefined name is an error, and all text is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
 
 def colour(category: str) -> str:

@@ -1,11 +1,16 @@
 """Assets: fetched, taken from the user, or drawn; a record of each, by which alone it is known."""
 
 DRAWN = {name: asset.scenes for name, asset in CONFIG.assets.items() if asset.scenes}
+SHIPPED = [
+    name
+    for name, asset in CONFIG.assets.items()
+    if asset.path and asset.path.parent == CONFIG.shipped
+]
 
 
-def own_copies(wildcards):
+def own_copies(asset):
     """The user's files that the asset would be made from, so that a changed one is verified again."""
-    own, published = CONFIG.assets.get(wildcards.asset), REGISTRY.get(wildcards.asset)
+    own, published = CONFIG.assets.get(asset), REGISTRY.get(asset)
     if own:
         found = [own.path]
     elif CONFIG.downloads and CONFIG.downloads.expanduser().is_dir():
@@ -19,7 +24,7 @@ def own_copies(wildcards):
 rule fetch:
     """Download an asset or take the user's own copy; verify it, unpack it, record it."""
     input:
-        own=own_copies,
+        own=lambda w: own_copies(w.asset),
         sources=sources("dissection.assets"),
     output:
         record=record("{asset}"),
@@ -28,13 +33,14 @@ rule fetch:
     benchmark:
         log_of("fetch", "{asset}.tsv")
     wildcard_constraints:
-        asset=any_of((REGISTRY.keys() | CONFIG.assets.keys()) - DRAWN.keys()),
+        asset=any_of((REGISTRY.keys() | CONFIG.assets.keys()) - DRAWN.keys() - set(SHIPPED)),
     threads: 1
     resources:
         gpu=0,
         mem_mb=1000,
     params:
-        out=str(paths.DOWNLOADED / "{asset}"),
+        out=str(paths.DOWNLOADED),
+        records=str(paths.asset_records(PROFILE)),
         settings=lambda w: settings(
             registry=REGISTRY.get(w.asset),
             assets={w.asset: CONFIG.assets.get(w.asset)},
@@ -46,7 +52,38 @@ rule fetch:
             --config {CONFIGFILE:q} \
             --asset {wildcards.asset:q} \
             --out {params.out:q} \
-            --record {output.record:q} \
+            --records {params.records:q} \
+            2>{log:q}
+        """
+
+
+rule shipped:
+    """Verify and record the weights that are shipped, all in one job: each is a matter of milliseconds."""
+    input:
+        own=[file for asset in SHIPPED for file in own_copies(asset)],
+        sources=sources("dissection.assets"),
+    output:
+        records=[record(asset) for asset in SHIPPED],
+    log:
+        log_of("shipped.log"),
+    benchmark:
+        log_of("shipped.tsv")
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+    params:
+        out=str(paths.DOWNLOADED),
+        records=str(paths.asset_records(PROFILE)),
+        assets=[f"--asset={asset}" for asset in SHIPPED],
+        settings=settings(assets={asset: CONFIG.assets[asset] for asset in SHIPPED}),
+    shell:
+        """
+        dissection fetch \
+            --config {CONFIGFILE:q} \
+            {params.assets:q} \
+            --out {params.out:q} \
+            --records {params.records:q} \
             2>{log:q}
         """
 

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from dissection import paths
+from dissection.assets import asset_path
+from dissection.data.images import read_image
 from dissection.errors import DissectionError
 
 if TYPE_CHECKING:
@@ -57,6 +60,22 @@ class Dataset(ABC):
         return None
 
 
+class ImageFiles(Dataset):
+    """Images that are files, `files` below `root`, in that order."""
+
+    root: Path
+    files: list[str]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def key(self, index: int) -> str:
+        return self.files[index]
+
+    def image(self, index: int) -> np.ndarray:
+        return read_image(self.root / self.files[index])
+
+
 def open_dataset(spec: "config.Dataset", root: Path) -> Dataset:
     """The dataset that `spec` describes, in the format of its reader, from the files at `root`."""
     from dissection.data.broden import Broden
@@ -75,3 +94,9 @@ def open_dataset(spec: "config.Dataset", root: Path) -> Dataset:
     if not root.is_dir():
         raise DissectionError(f"{root}: not a folder; the {spec.reader} reader expects one")
     return readers[spec.reader](root, spec.split, spec.images)
+
+
+def dataset_of(profile: "config.Config", name: str) -> Dataset:
+    """The profile's dataset of that name, once its asset is there."""
+    spec = profile.datasets[name]
+    return open_dataset(spec, asset_path(paths.asset_record(profile.profile, spec.asset)))

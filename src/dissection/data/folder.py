@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from dissection.data import Dataset
-from dissection.data.images import EXTENSIONS, check_numbers, known_numbers, read_image
+from dissection.data import ImageFiles
+from dissection.data.images import EXTENSIONS, check_numbers, known_numbers
 from dissection.errors import DissectionError
 
 
-class Folder(Dataset):
+class Folder(ImageFiles):
     """Images in a folder and in the folders below it; nothing else is needed. To add concepts of one's own:
 
         <root>/images/<any>/<name>.jpg              the images
@@ -36,8 +36,8 @@ class Folder(Dataset):
         ]
         if self.root == root:
             paths = [path for path in paths if not path.startswith("labels/")]
-        self._files = sorted(paths)[:images]
-        if not self._files:
+        self.files = sorted(paths)[:images]
+        if not self.files:
             raise DissectionError(f"{below}: no images ({', '.join(EXTENSIONS)}) in it")
         if (root / "labels.csv").is_file():
             self.concepts = _concepts(root / "labels.csv")
@@ -47,19 +47,10 @@ class Folder(Dataset):
                 f"{root}: labels/ is there, labels.csv (number,name,category) is not"
             )
 
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def key(self, index: int) -> str:
-        return self._files[index]
-
-    def image(self, index: int) -> np.ndarray:
-        return read_image(self.root / self._files[index])
-
     def labels(self, index: int) -> dict[str, np.ndarray]:
         result = {}
         for category in dict.fromkeys(self.concepts["category"]):
-            path = (self._labels / category / self._files[index]).with_suffix(".png")
+            path = (self._labels / category / self.files[index]).with_suffix(".png")
             if path.is_file():
                 result[category] = check_numbers(_label_map(path), self._known, path)[None]
         return result

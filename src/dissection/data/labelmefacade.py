@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dissection.data import Dataset
-from dissection.data.images import read_image
+from dissection.data import ImageFiles
 from dissection.errors import DissectionError
 
 COLOURS = {  # concept: R, G, B; 0, 0, 0 is no label
@@ -30,7 +29,7 @@ for _number, _colour in enumerate([(0, 0, 0), *COLOURS.values()]):
     )
 
 
-class LabelMeFacade(Dataset):
+class LabelMeFacade(ImageFiles):
     """images/*.jpg, labels/*.png (colours), train.txt and test.txt. split: `train` (100), `test` (845) or None (945).
 
     Order: sorted by path. Every pixel is annotated for the one category `object`; unlabelled pixels are 0.
@@ -67,19 +66,10 @@ class LabelMeFacade(Dataset):
                 raise DissectionError(
                     f"{root}: `{file}` in the list of images is not images/<name>.jpg"
                 )
-        self._files = sorted(files)[:images]
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def key(self, index: int) -> str:
-        return self._files[index]
-
-    def image(self, index: int) -> np.ndarray:
-        return read_image(self.root / self._files[index])
+        self.files = sorted(files)[:images]
 
     def labels(self, index: int) -> dict[str, np.ndarray]:
-        path = self.root / "labels" / f"{PurePosixPath(self._files[index]).stem}.png"
+        path = self.root / "labels" / f"{PurePosixPath(self.files[index]).stem}.png"
         pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)  # B, G, R
         if pixels is None:
             raise DissectionError(f"{path}: missing or damaged label map")

@@ -2,14 +2,12 @@
 
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from dissection.data import Dataset
-from dissection.data.images import EXTENSIONS, read_image
+from dissection.data import ImageFiles
+from dissection.data.images import EXTENSIONS
 from dissection.errors import DissectionError
 
 
-class Places(Dataset):
+class Places(ImageFiles):
     """Images by class, in one of two published forms.
 
     tree   <root>/<split>/<class>/<file>.jpg (split None: <root>/<class>/<file>.jpg). A list <root>/<split>.txt, a
@@ -29,7 +27,7 @@ class Places(Dataset):
             self.root = flat
             self.classes = _categories(_find(root, "categories_places365.txt"))
             pairs = sorted(_targets(_find(root, f"places365_{split}.txt"), len(self.classes)))
-            self._files = [file for file, _ in pairs]
+            self.files = [file for file, _ in pairs]
             self._targets = [target for _, target in pairs]
         else:
             if not self.root.is_dir():
@@ -39,35 +37,26 @@ class Places(Dataset):
             folders = sorted(path.name for path in self.root.iterdir() if path.is_dir())
             listing = root / f"{split}.txt"
             if split and listing.is_file():
-                self._files = sorted(_listed(listing, split))
+                self.files = sorted(_listed(listing, split))
             else:
                 paths = (path for folder in folders for path in (self.root / folder).iterdir())
-                self._files = sorted(
+                self.files = sorted(
                     f"{path.parent.name}/{path.name}"
                     for path in paths
                     if path.suffix.lower() in EXTENSIONS
                 )
             self.classes = tuple(folders)
             number = {name: index for index, name in enumerate(folders)}
-            for file in self._files:
+            for file in self.files:
                 if file.partition("/")[0] not in number:
                     raise DissectionError(
                         f"{listing}: `{file}` is in none of the class folders of {self.root}"
                     )
-            self._targets = [number[file.partition("/")[0]] for file in self._files]
-        if not self._files:
+            self._targets = [number[file.partition("/")[0]] for file in self.files]
+        if not self.files:
             hint = "" if split else f"; or choose a split: one of {', '.join(self.classes)}"
             raise DissectionError(f"{self.root}: no images: expected <class>/<file>.jpg{hint}")
-        self._files, self._targets = self._files[:images], self._targets[:images]
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def key(self, index: int) -> str:
-        return self._files[index]
-
-    def image(self, index: int) -> np.ndarray:
-        return read_image(self.root / self._files[index])
+        self.files, self._targets = self.files[:images], self._targets[:images]
 
     def target(self, index: int) -> int | None:
         return self._targets[index]

@@ -7,15 +7,12 @@ threshold bright with a yellow outline, the rest dim.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -29,6 +26,7 @@ from dissection.dissect.count import best_labels, count_detectors
 from dissection.dissect.protocols import PROTOCOLS, Protocol
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess
+from dissection.paths import replacing
 
 SIDE, GAP = 112, 3  # pixels of an image in a strip, and between two
 OUTLINE = np.array([255, 214, 64], np.float32)
@@ -50,9 +48,7 @@ def write_pages(
     units = pd.read_csv(folder / "units.csv", keep_default_na=False)
     own = units[units["layer"].isin(list(config.networks[entry.network].layers))]  # no random bases
     layers = {str(layer): of_layer for layer, of_layer in own.groupby("layer", sort=False)}
-    beside = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with replacing(out) as beside:
         tasks = []
         for layer, of_layer in layers.items():
             for protocol, chosen in _by_protocol(of_layer):
@@ -66,10 +62,6 @@ def write_pages(
             for _ in tqdm(drawn, "strips", len(tasks), unit="task"):
                 pass
         _write_html(entry, layers, folder, beside)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(beside, out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 # Strips
@@ -153,13 +145,7 @@ def highlight(picture: np.ndarray, activation: np.ndarray, threshold: float) -> 
 def _write_html(
     entry: Dissection, layers: dict[str, pd.DataFrame], folder: Path, out: Path
 ) -> None:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = style.templates(Path(__file__).parent)
     environment.globals.update(
         network=entry.network,
         dataset=entry.dataset,

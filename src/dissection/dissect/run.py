@@ -332,9 +332,8 @@ def thresholds(
             for layer, a in batch.items():
                 if first:
                     found[layer].add_peaks(layer, start, a)
-                for (other, _), job in jobs.items():
-                    if other == layer:
-                        job.add(a)
+                for p in protocols:
+                    jobs[layer, p.name].add(a)
         for (layer, _), job in jobs.items():
             job.finish(found[layer].least)
         first = False
@@ -416,12 +415,10 @@ class Threshold:
             return
         a = a if len(self.open) == a.shape[3] else a[..., self.open]
         if self.raw:
-            values = a.reshape(-1, a.shape[3])
-            row, unit = (values > self._statistic.floor).nonzero(as_tuple=True)
-            value = values[row, unit]
+            self._statistic.add_dense(a.reshape(-1, a.shape[3]))
         else:
             _, unit, _, value = self.up.above(self.up.corners(a), self._statistic.floor)
-        self._statistic.add(unit, value, len(a) * self.cells)
+            self._statistic.add(unit, value, len(a) * self.cells)
 
     def finish(self, least: float) -> None:
         """least: the smallest activation of the layer; a threshold cannot lie lower."""
@@ -483,7 +480,7 @@ def overlaps(activations: Activations, found: dict[str, Layer], protocols: Seque
 
 
 def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path | None, mean_image: Path | None,
-            out: Path, threads: int) -> None:  # fmt: skip
+            out: Path, device: torch.device, threads: int) -> None:  # fmt: skip
     """Dissect a configured network on a configured dataset and write the results to the folder `out`.
 
     units.csv      a row a unit and protocol: threshold, best concept and IoU, also by category
@@ -492,13 +489,7 @@ def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path
     summary.json   what it took
     """
     started = time.perf_counter()
-    torch.set_num_threads(threads)
     spec = config.networks[entry.network]
-    device = torch.device(
-        "cuda"
-        if config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        else "cpu"
-    )
     network = load_network(spec, weights, config.seed)
     check_layers(network, spec.layers.values())
     preprocess = Preprocess(spec.input, mean_image)

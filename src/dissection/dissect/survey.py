@@ -16,7 +16,6 @@ show the concept of that name. What it writes of a unit is the concept that most
 import json
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 from safetensors import safe_open
@@ -58,11 +57,7 @@ def write_survey(
     order = np.random.default_rng(config.seed).permutation(len(questions))
     with safe_open(folder / "top.safetensors", framework="numpy") as file:
         images = file.get_slice(f"{layers[0]}.images").get_shape()[1]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = style.templates(Path(__file__).parent)
     html = environment.get_template("survey.html").render(
         stylesheet=style.STYLESHEET.read_text(encoding="utf-8"),
         network=spec.network,

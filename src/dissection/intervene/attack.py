@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 from dissection import paths
 from dissection.config import Config
+from dissection.data import dataset_of
 from dissection.errors import DissectionError
 from dissection.intervene.importance import map_table, write_png
-from dissection.intervene.subject import class_number, load_dataset, load_subject, write_csv
+from dissection.intervene.subject import class_number, load_subject, write_csv
 from dissection.probe import Probe
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -111,7 +112,7 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
     """
     spec = getattr(config.rows, row)
     subject = load_subject(config, spec.network, device, threads)
-    dataset = load_dataset(config, spec.validation)
+    dataset = dataset_of(config, spec.validation)
     names = subject.classes(dataset)
     top = top_units(config, names, spec.top)
     targets = [class_number(names, t, f"rows.{row}.targets") for t in spec.targets]

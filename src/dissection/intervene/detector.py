@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 
 from dissection import paths
 from dissection.config import Config
-from dissection.data import Dataset
+from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
-from dissection.intervene.subject import Subject, load_dataset, load_subject, write_csv
+from dissection.intervene.subject import Subject, load_subject, write_csv
 from dissection.probe import Probe
 
 BATCH = 100
@@ -67,7 +67,7 @@ def detect(config: Config, row: str, out: Path, device: torch.device, threads: i
     tables, lines, threshold = [], [], 0.0
     for part in ("train", "test"):
         name, names = getattr(wanted, part), set(getattr(wanted, f"{part}_present"))
-        dataset = load_dataset(config, name)
+        dataset = dataset_of(config, name)
         present = np.array([shows(dataset, i, names) for i in range(len(dataset))])
         if present.all() or not present.any():
             shown = ", ".join(sorted(names))

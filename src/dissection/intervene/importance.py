@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 
 from dissection.config import Config
-from dissection.data import Dataset
+from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
 from dissection.intervene.ablation import Ablation
 from dissection.intervene.subject import (
     Subject,
     class_number,
-    load_dataset,
     load_subject,
     write_csv,
 )
@@ -69,7 +68,7 @@ def importance(config: Config, row: str, out: Path, device: torch.device, thread
     """
     spec = getattr(config.rows, row)
     subject = load_subject(config, spec.network, device, threads)
-    train, validation = (load_dataset(config, n) for n in (spec.train, spec.validation))
+    train, validation = (dataset_of(config, n) for n in (spec.train, spec.validation))
     names = subject.classes(train)
     if validation.classes != names:
         raise DissectionError(f"rows.{row}: {spec.train} and {spec.validation} differ in classes")
@@ -192,7 +191,7 @@ def single_image(config: Config, row: str, out: Path, device: torch.device, thre
     """
     spec = getattr(config.rows, row)
     subject = load_subject(config, spec.network, device, threads)
-    dataset = load_dataset(config, spec.validation)
+    dataset = dataset_of(config, spec.validation)
     names = subject.classes(dataset)
     number = class_number(names, spec.scene, f"rows.{row}.scene")
     ablation = Ablation(subject.network, subject.layer)

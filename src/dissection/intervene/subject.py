@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dissection import paths
-from dissection.assets import asset_path
 from dissection.config import Config
-from dissection.data import Dataset, open_dataset
+from dissection.data import Dataset
 from dissection.errors import DissectionError
-from dissection.networks import Preprocess, load_network
+from dissection.networks import Preprocess, network_of
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,9 @@ class Subject:
 
 def load_subject(config: Config, network: str, device: torch.device, threads: int) -> Subject:
     """A network of the profile with the last of its `layers`."""
-    spec = config.networks[network]
-    weights, mean = (
-        asset_path(paths.asset_record(config.profile, a)) if a else None
-        for a in (spec.weights, spec.input.mean_image)
-    )
-    name, layer = list(spec.layers.items())[-1]
-    module = load_network(spec, weights, config.seed).to(device).requires_grad_(False)
-    return Subject(module, name, layer, Preprocess(spec.input, mean), device, threads)
-
-
-def load_dataset(config: Config, name: str) -> Dataset:
-    spec = config.datasets[name]
-    return open_dataset(spec, asset_path(paths.asset_record(config.profile, spec.asset)))
+    name, layer = list(config.networks[network].layers.items())[-1]
+    module, preprocess = network_of(config, network, device)
+    return Subject(module.requires_grad_(False), name, layer, preprocess, device, threads)
 
 
 def class_number(classes: Sequence[str], name: str, key: str) -> int:

@@ -11,7 +11,7 @@ resumes from the checkpoint of its last epoch and ends, on a CPU with as many th
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,18 +113,14 @@ def _supervised(
     """Classes of images, of objects cut out of them, or (hybrid) of both together."""
     recipe, preprocess = config.networks[name].recipe, Preprocess(config.networks[name].input)
     assert recipe is not None
-    kinds = ["class", "object"] if recipe.target == "hybrid" else [recipe.target]
-
-    def both(dataset: Dataset) -> tuple[torch.Tensor, list[str]]:
-        found = [examples(dataset, kind, preprocess, config.memory_gb) for kind in kinds]
-        return torch.cat([images for images, _ in found]), [n for _, names in found for n in names]
-
-    images, names = both(sets[0])
+    (images, names), others = (
+        examples(dataset, recipe.target, preprocess, config.memory_gb) for dataset in sets
+    )
     with torch.inference_mode():
         some = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)
         outputs = network.eval()(some).shape[1]
-    classes = list(sets[0].classes) if "class" in kinds else []
-    if "object" in kinds:  # as many as the network has outputs left, the most frequent
+    classes = list(sets[0].classes) if recipe.target != "object" else []
+    if recipe.target != "class":  # as many as the network has outputs left, the most frequent
         counts = Counter(n for n in names if n not in classes)
         most = sorted(counts, key=lambda c: (-counts[c], c))
         classes += sorted(most[: outputs - len(classes)])
@@ -134,7 +130,7 @@ def _supervised(
             f"its training set {len(classes)} classes ({', '.join(classes)})"
         )
     images, targets = of_classes(images, names, classes)
-    held_out = of_classes(*both(sets[1]), classes)
+    held_out = of_classes(*others, classes)
     if not len(held_out[0]):
         raise DissectionError(f"network {name}: none of its classes is in the validation set")
 
@@ -346,7 +342,11 @@ def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int
 def examples(
     dataset: Dataset, target: str, preprocess: Preprocess, memory_gb: float
 ) -> tuple[torch.Tensor, list[str]]:
-    """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names."""
+    """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names; for
+    the target `hybrid` the images first and then the crops."""
+    if target == "hybrid":
+        both = [examples(dataset, kind, preprocess, memory_gb) for kind in ("class", "object")]
+        return torch.cat([found for found, _ in both]), both[0][1] + both[1][1]
     images, names = [], []
     bound = int(memory_gb * 2**30) // (3 * preprocess.size**2)
     for index in tqdm(range(len(dataset)), desc="load images", unit="image"):
@@ -402,15 +402,15 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
         "metrics": json.loads((trained / "metrics.json").read_text()),
         "curve": curve.to_dict("list"),
     }
+    beyond = _beyond(load_network(spec, None, config.seed), spec.layers.values())
     manifest = out / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     for entry, source in files.items():
         data = source.read_bytes()
         if (
             entry != name
-        ):  # of snapshots only convolutions are looked at, and linear layers are large
-            state = {k: v for k, v in load(data).items() if not k.startswith("fc")}
-            data = save(state)
+        ):  # what follows the last layer that is looked at is most of a network's weights
+            data = save({k: v for k, v in load(data).items() if k not in beyond})
         with replacing(out / f"{entry}.safetensors") as path:
             path.write_bytes(data)
         entries[entry] = {
@@ -420,6 +420,14 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
         } | (about if entry == name else {"snapshot_of": name})
     with replacing(manifest) as path:
         path.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
+
+
+def _beyond(network: nn.Module, layers: Iterable[str]) -> set[str]:
+    """Keys of the state dict that belong to modules registered after the last of `layers`."""
+    order = [name for name, _ in network.named_modules()]
+    last = max(layers, key=order.index)
+    later = {name for name in order[order.index(last) :] if not f"{name}.".startswith(f"{last}.")}
+    return {key for key in network.state_dict() if key.rpartition(".")[0] in later}
 
 
 def _origin(config: Config, dataset: str) -> dict[str, Any]:

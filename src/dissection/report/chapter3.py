@@ -61,12 +61,9 @@ def label_statistics(dataset: Dataset, threads: int = 1) -> pd.DataFrame:
 
 
 def _table_3_1(config: Config, threads: int) -> pd.DataFrame:
-    from dissection.assets import asset_path
-    from dissection.data import open_dataset
+    from dissection.data import dataset_of
 
-    spec = config.datasets[section(config, "table_3_1").dataset]
-    root = asset_path(paths.asset_record(config.profile, spec.asset))
-    return label_statistics(open_dataset(spec, root), threads)
+    return label_statistics(dataset_of(config, section(config, "table_3_1").dataset), threads)
 
 
 def _table_3_1_inputs(config: Config) -> dict[str, Path]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 import yaml
 
@@ -51,13 +50,7 @@ def write_report(config: Config, out: Path, metrics: Path, benchmarks: Path) -> 
         _row(config, row, list(texts.get(row.id, ())), values, out.parent, benchmarks)
         for row in chosen
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = style.templates(Path(__file__).parent)
     environment.filters["cell"] = _cell
     html = environment.get_template("report.html").render(
         profile=config.profile,

@@ -1,5 +1,6 @@
 """The exact value that a given fraction of each unit's samples exceeds."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,22 @@ from dissection.errors import DissectionError
 from dissection.paths import replacing
 
 
-class TopFraction:
+class _Samples(ABC):
+    """What takes the samples of each unit that lie above its `floor`."""
+
+    floor: Tensor  # (units,)
+
+    def add_dense(self, values: Tensor) -> None:
+        """values: (n, units) float32, n samples of every unit."""
+        row, unit = (values > self.floor).nonzero(as_tuple=True)
+        self.add(unit, values[row, unit], len(values))
+
+    @abstractmethod
+    def add(self, unit: Tensor, value: Tensor, samples: int) -> None:
+        """unit, value: (m,) the samples above `floor`, of all `samples` that each unit has in this batch."""
+
+
+class TopFraction(_Samples):
     """T_k with P(a_k > T_k) = fraction over all samples of unit k (thesis 3.2.2).
 
     With n samples a unit, T is the (floor(fraction n) + 1)-th largest: exactly floor(fraction n) samples exceed
@@ -47,13 +63,7 @@ class TopFraction:
         self._new: list[tuple[Tensor, Tensor]] = []
         self._pending = 0
 
-    def add_dense(self, values: Tensor) -> None:
-        """values: (n, units) float32, n samples of every unit."""
-        row, unit = (values > self.floor).nonzero(as_tuple=True)
-        self.add(unit, values[row, unit], len(values))
-
     def add(self, unit: Tensor, value: Tensor, samples: int) -> None:
-        """unit, value: (m,) the samples above `floor`, of all `samples` that each unit has in this batch."""
         self.added += samples
         inside = value <= self.high[unit]
         self.above += torch.bincount(unit[~inside], minlength=self.units)
@@ -129,7 +139,7 @@ class TopFraction:
         return loaded
 
 
-class Bracket:
+class Bracket(_Samples):
     """Narrows low < T <= high to a few bins' width, in memory that does not depend on the number of samples."""
 
     BINS = 1024
@@ -142,7 +152,6 @@ class Bracket:
         self.scale = (self.BINS / (high - low)).clamp(0, torch.finfo(torch.float32).max)
 
     def add(self, unit: Tensor, value: Tensor, samples: int) -> None:
-        """As of `TopFraction`; `samples` is not looked at."""
         inside = value <= self.high[unit]
         self.above += torch.bincount(unit[~inside], minlength=len(self.above))
         unit, value = unit[inside].long(), value[inside]
