@@ -362,7 +362,7 @@ def test_from_interventions_to_tables_and_values(
     config = Config.model_validate(profile.model_dump(exclude_none=True) | {"rows": rows})
     broden = asset_path(paths.asset_record("tiny", "broden"))
     folder = paths.units("tiny", "broden", "net")
-    dissect(config, config.dissections[0], broden, None, None, folder, torch.device("cpu"), 1)
+    dissect(config, config.dissections[0], folder, cpu, 1)
     jobs = {"pnas_fig_2": importance, "pnas_fig_5": attack_row, "pnas_fig_1": detect,
             "fig_slides_single_image": single_image}  # fmt: skip
     values = {}

@@ -146,18 +146,8 @@ def dissect(
 
     profile = load(config)
     entry = _dissection(profile, dataset, network)
-    spec = profile.networks[network]
     _use_threads(threads)
-    dissect(
-        profile,
-        entry,
-        _asset(profile, profile.datasets[dataset].asset),
-        _asset(profile, spec.weights) if spec.weights else None,
-        _asset(profile, spec.input.mean_image) if spec.input.mean_image else None,
-        out,
-        _device(profile),
-        threads,
-    )
+    dissect(profile, entry, out, _device(profile), threads)
 
 
 @app.command()

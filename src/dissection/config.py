@@ -29,7 +29,7 @@ from dissection import paths
 from dissection.errors import DissectionError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]  # becomes a file name
-ProtocolName = Literal["cvpr2017", "pnas2020"]
+ProtocolName = Literal["cvpr2017", "iclr2019", "pnas2020"]
 
 
 class Section(BaseModel):

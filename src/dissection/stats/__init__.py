@@ -8,9 +8,10 @@ Every statistic has `add` (a batch), `merge` (the same statistic of other images
 does not depend on the order or the size of the batches, nor on how the images were shared among merged parts.
 """
 
+from dissection.stats.levels import LevelCounts
 from dissection.stats.moments import SecondMoment
 from dissection.stats.overlap import Overlap
 from dissection.stats.quantile import TopFraction
 from dissection.stats.topk import TopImages
 
-__all__ = ["Overlap", "SecondMoment", "TopFraction", "TopImages"]
+__all__ = ["LevelCounts", "Overlap", "SecondMoment", "TopFraction", "TopImages"]
