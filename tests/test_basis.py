@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.linalg import expm, logm
 
 from dissection.dissect.basis import power, random_rotation
-from dissection.dissect.protocols import CVPR2017, PNAS2020
 from dissection.dissect.labels import Labels
+from dissection.dissect.protocols import CVPR2017, PNAS2020
 from dissection.dissect.run import Sample, measure
 from dissection.probe import Probe
 from test_dissect import LAYERS, Toy, image_of, network, resample

@@ -92,7 +92,8 @@ def image_of(dataset):
 def run(dataset, protocols=(CVPR2017, PNAS2020), batch=7, memory_gb=1.0, top_images=3, net=None):
     sample = Sample(image_of(dataset), len(dataset), Labels(dataset, resample))
     return measure(
-        net or network(), LAYERS, sample, protocols, batch=batch, top_images=top_images, memory_gb=memory_gb, device=torch.device("cpu"), threads=1, progress=False,
+        net or network(), LAYERS, sample, protocols, batch=batch, top_images=top_images, memory_gb=memory_gb,
+        device=torch.device("cpu"), threads=1, progress=False,
     )  # fmt: skip
 
 

@@ -291,7 +291,7 @@ def test_level_counts_are_the_same_after_a_file(tmp_path):
 
 @given(st.lists(st.integers(0, 50), min_size=4, max_size=4).filter(any))
 def test_information_quality_is_mutual_information_over_joint_entropy(table):
-    neither, second, first, both = table
+    _, second, first, both = table
     found = information_quality(
         *(torch.tensor(n).double() for n in (both, first + both, second + both, sum(table)))
     )

@@ -7,7 +7,8 @@ carriers, maps = labels.load(range(0, 10), protocols)
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol as Interface
+from typing import NamedTuple
+from typing import Protocol as Interface
 
 import numpy as np
 import pandas as pd

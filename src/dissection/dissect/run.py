@@ -132,14 +132,14 @@ class Activations:
         def load(batch: range) -> Tensor:
             return torch.stack([self.sample.given(i) for i in batch])
 
-        show = whole and isinstance(labels, Segmented)
-        with Probe(self.network, self.layers.values(), stop=not show) as probe:
+        show = labels if whole and isinstance(labels, Segmented) else None
+        with Probe(self.network, self.layers.values(), stop=show is None) as probe:
             # the next images are read while the network works on the last
             for batch, x in zip(batches, ahead(load, batches, self.threads), strict=True):
                 with torch.inference_mode():
                     output = probe(x.to(self.device, memory_format=torch.channels_last))
-                    if show:
-                        labels.see(batch, to_pixels(output), self.protocols)
+                    if show is not None:
+                        show.see(batch, to_pixels(output), self.protocols)
                 kept = {n: probe.kept[m].permute(0, 2, 3, 1) for n, m in self.layers.items()}
                 for layer, a in kept.items():
                     if a.shape[1:] != self.shapes[layer]:
@@ -247,17 +247,16 @@ def measure(network: nn.Module, layers: dict[str, str], sample: Sample, protocol
         )
     up = {(layer, p.name): upsampling(p, x.shape, x.centres, activations.size, device)
           for layer, x in found.items() for p in protocols}  # fmt: skip
-    by_concept = [p for p in protocols if p.fraction is None]
+    by_concept = [p for p in protocols if p.by_concept]
     best: dict[tuple[str, str], Informative] = {}
     passes = 0
     if by_concept:
         if separate is None:
-            raise DissectionError(
-                f"protocol {by_concept[0].name}: chooses thresholds on images of their own; give `separate`"
-            )
+            raise DissectionError(f"protocol {by_concept[0].name}: chooses thresholds on images of their own; "
+                                  "give `separate`")  # fmt: skip
         others = run(separate, by_concept)
         best, passes = thresholds_by_concept(others, by_concept, up, progress), others.passes
-    thresholds(activations, found, [p for p in protocols if p not in by_concept], up, progress)
+    thresholds(activations, found, [p for p in protocols if not p.by_concept], up, progress)
     carriers = overlaps(activations, found, protocols, up, best, progress)
     return Result(found, carriers, activations.passes + passes)
 
@@ -321,8 +320,12 @@ def spread(images: int) -> range:
     return range(0, images, max(1, images // SAMPLE))
 
 
-def thresholds_by_concept(activations: Activations, protocols: Sequence[Protocol],
-                          up: dict[tuple[str, str], Upsampling], progress: bool) -> dict[tuple[str, str], Informative]:  # fmt: skip
+def thresholds_by_concept(
+    activations: Activations,
+    protocols: Sequence[Protocol],
+    up: dict[tuple[str, str], Upsampling],
+    progress: bool,
+) -> dict[tuple[str, str], Informative]:
     """(layer, protocol) -> the most informative thresholds (eq. 4.2), of the levels that `top_levels` finds in a
     part of the images and places; on all images and at all pixels."""
     samples: dict[tuple[str, str], list[Tensor]] = {
@@ -452,7 +455,7 @@ def overlaps(activations: Activations, found: dict[str, Layer], protocols: Seque
     for layer in found.values():
         for p in protocols:
             group = category if p.within_category else torch.zeros_like(category)
-            if p.fraction is None:
+            if p.by_concept:
                 group = torch.arange(len(category), device=device)
             layer.overlap[p.name] = Overlap(layer.shape[2], group)
     carriers = np.zeros(len(category), np.int64)
@@ -470,7 +473,7 @@ def overlaps(activations: Activations, found: dict[str, Layer], protocols: Seque
             for layer, a in batch.items():
                 upsample, overlap = up[layer, p.name], found[layer].overlap[p.name]
                 overlap.add_labels(maps, whole, size[p.name])
-                if p.fraction is None:
+                if p.by_concept:
                     counts[layer, p.name].add(a, upsample, maps)
                 else:
                     above = upsample.above(upsample.corners(a), found[layer].threshold[p.name])
@@ -571,8 +574,8 @@ def write(result: Result, entry: Dissection, labels: Concepts, protocols: Sequen
             rows.append(unit_table(score, x.threshold[p.name].cpu().numpy(), labels)
                         .assign(network=entry.network, layer=layer, protocol=p.name))  # fmt: skip
             if p.name in x.quality:
-                quality = x.quality[p.name].cpu()
-                counts[f"{name}.iqr"] = quality
+                counts[f"{name}.iqr"] = x.quality[p.name].cpu()
+                quality = x.quality[p.name].cpu().numpy()
                 rows[-1]["iqr"] = quality[np.arange(len(score)), score.argmax(1)]
     units = pd.concat(rows)
     first = ["network", "layer", "unit", "protocol", "threshold", "label", "category", "iou", "iqr"]

@@ -220,7 +220,9 @@ def information_quality(both: Tensor, first: Tensor, second: Tensor, total: Tens
     """
 
     def entropy(*counts: Tensor) -> Tensor:
-        return -sum(torch.xlogy(n / total, n / total) for n in counts)
+        return -torch.stack(
+            [torch.xlogy(n / total, n / total) for n in torch.broadcast_tensors(*counts)]
+        ).sum(0)
 
     joint = entropy(both, first - both, second - both, total - first - second + both)
     shared = entropy(first, total - first) + entropy(second, total - second) - joint
