@@ -40,11 +40,16 @@ def accuracies(config: Config, out: Path, device: torch.device) -> None:
         if dataset is not None:
             recipe = config.networks[name].recipe
             learnt, source = recipe.target if recipe else "class", dataset_of(config, dataset)
-            target = "class" if learnt == "class" or source.concepts.empty else "object"
+            target = "class" if source.concepts.empty else learnt
             key = f"{dataset} {target} {_geometry(config.networks[name].input)}"
             if key not in examples_of:
                 examples_of[key] = examples(source, target, preprocess, config.memory_gb)
-            classes = source.classes if learnt == "class" else _classes(config, name)
+            classes = list(source.classes) if learnt == "class" else _classes(config, name)
+            if target != "object" and (strange := sorted(set(source.classes) - set(classes))):
+                raise DissectionError(
+                    f"network {name}: {dataset} has a class {strange[0]} that it was not trained for; "
+                    "name a dataset in the format of its training set"
+                )
             images, targets = of_classes(*examples_of[key], classes)
             with torch.inference_mode():
                 shown = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)

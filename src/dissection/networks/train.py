@@ -113,18 +113,14 @@ def _supervised(
     """Classes of images, of objects cut out of them, or (hybrid) of both together."""
     recipe, preprocess = config.networks[name].recipe, Preprocess(config.networks[name].input)
     assert recipe is not None
-    kinds = ["class", "object"] if recipe.target == "hybrid" else [recipe.target]
-
-    def both(dataset: Dataset) -> tuple[torch.Tensor, list[str]]:
-        found = [examples(dataset, kind, preprocess, config.memory_gb) for kind in kinds]
-        return torch.cat([images for images, _ in found]), [n for _, names in found for n in names]
-
-    images, names = both(sets[0])
+    (images, names), others = (
+        examples(dataset, recipe.target, preprocess, config.memory_gb) for dataset in sets
+    )
     with torch.inference_mode():
         some = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)
         outputs = network.eval()(some).shape[1]
-    classes = list(sets[0].classes) if "class" in kinds else []
-    if "object" in kinds:  # as many as the network has outputs left, the most frequent
+    classes = list(sets[0].classes) if recipe.target != "object" else []
+    if recipe.target != "class":  # as many as the network has outputs left, the most frequent
         counts = Counter(n for n in names if n not in classes)
         most = sorted(counts, key=lambda c: (-counts[c], c))
         classes += sorted(most[: outputs - len(classes)])
@@ -134,7 +130,7 @@ def _supervised(
             f"its training set {len(classes)} classes ({', '.join(classes)})"
         )
     images, targets = of_classes(images, names, classes)
-    held_out = of_classes(*both(sets[1]), classes)
+    held_out = of_classes(*others, classes)
     if not len(held_out[0]):
         raise DissectionError(f"network {name}: none of its classes is in the validation set")
 
@@ -346,7 +342,11 @@ def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int
 def examples(
     dataset: Dataset, target: str, preprocess: Preprocess, memory_gb: float
 ) -> tuple[torch.Tensor, list[str]]:
-    """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names."""
+    """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names; for
+    the target `hybrid` the images first and then the crops."""
+    if target == "hybrid":
+        both = [examples(dataset, kind, preprocess, memory_gb) for kind in ("class", "object")]
+        return torch.cat([found for found, _ in both]), both[0][1] + both[1][1]
     images, names = [], []
     bound = int(memory_gb * 2**30) // (3 * preprocess.size**2)
     for index in tqdm(range(len(dataset)), desc="load images", unit="image"):
