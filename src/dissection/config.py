@@ -48,6 +48,10 @@ class Scenes(Section):
         default=0, ge=0, description="index of the first image: disjoint ranges give disjoint sets"
     )
     size: int = Field(default=64, ge=32, le=512, description="height and width in pixels")
+    close: bool = Field(
+        default=False,
+        description="fewer and larger things, for networks of few pixels: churches and rooms only",
+    )
     split: Literal["train", "val"] = Field(
         default="val", description="split named by the folders and lists (Broden splits by hash)"
     )
