@@ -170,8 +170,9 @@ class Critic(nn.Module):
         self.stddev = stddev
         self.inlets = nn.ModuleList(Convolution(3, units, 1) for units in widths)
         self.blocks = nn.ModuleList(
+            # the second convolution after the pooling, where it costs a quarter
             nn.Sequential(
-                Convolution(fine, fine, 3, 1), Convolution(fine, units, 3, 1), nn.AvgPool2d(2)
+                Convolution(fine, fine, 3, 1), nn.AvgPool2d(2), Convolution(fine, units, 3, 1)
             )
             for units, fine in itertools.pairwise(widths)
         )
