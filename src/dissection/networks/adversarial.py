@@ -198,13 +198,13 @@ class Critic(nn.Module):
 def variation(x: Tensor) -> Tensor:
     """(n, units, h, w) -> (n, 1, h, w): the standard deviation of each unit over a group of images, averaged.
 
-    Groups are of GROUP images, or of all if they do not divide n; image i is in group i modulo their number.
+    Groups are of GROUP images in a row, or of all if they do not divide n.
     """
     n, units, h, w = x.shape
     group = GROUP if n % GROUP == 0 else n
-    by_group = x.float().reshape(group, n // group, units, h, w)
-    deviation = (by_group.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-    return deviation.repeat(group)[:, None, None, None].expand(n, 1, h, w).to(x.dtype)
+    by_group = x.float().reshape(n // group, group, units, h, w)
+    deviation = (by_group.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+    return deviation.repeat_interleave(group)[:, None, None, None].expand(n, 1, h, w).to(x.dtype)
 
 
 # ------------------------------------------------------------------------------------------------ losses
@@ -286,7 +286,7 @@ class Training:
         self.critic.requires_grad_(True)
         with torch.no_grad():
             fake = draw()
-        on_real, on_fake = scores(real), scores(fake)
+        on_real, on_fake = scores(torch.cat([real, fake])).chunk(2)
         wasserstein = recipe.loss == "wgan-gp"
         if wasserstein:
             loss = on_fake.mean() - on_real.mean() + DRIFT * on_real.square().mean()
