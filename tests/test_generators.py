@@ -456,19 +456,29 @@ def test_a_checkpoint_of_another_recipe_is_no_start(tmp_path, short_rounds, monk
     assert results(tmp_path / "out") == results(tmp_path / "new")
 
 
+class Plain(Flags):
+    """One colour."""
+
+    def image(self, index):
+        return np.broadcast_to(super().image(index)[:1, :1], (self.size, self.size, 3))
+
+
 def test_it_learns(tmp_path):
-    """After a few hundred steps the two halves have each a colour of their own."""
-    config = profile(
-        {"widths": [32]}, critic=[32], growth=0, iterations=500, snapshots=[], averaging=500
-    )
-    train(config, "gan", Flags(400, 4), tmp_path, CPU)
+    """To paint the whole image in one colour, and not always the same."""
+    config = profile({"widths": [32]}, critic=[32], growth=0, iterations=400, snapshots=[],
+                     averaging=300, learning_rate=5e-3)  # fmt: skip
+
+    def looks(network):
+        with torch.no_grad():
+            images = network.eval()(latents(5, 0, 200, 8))
+        return images.std((2, 3)).mean().item(), images.mean((2, 3)).std(0).mean().item()
+
+    within, _ = looks(load_network(config.networks["gan"], None, 3))
+    train(config, "gan", Plain(200, 4), tmp_path, CPU)
     network = load_network(config.networks["gan"], tmp_path / "weights.safetensors", 1)
-    with torch.no_grad():
-        images = network(latents(5, 0, 200, 8))
-    within = images[:, :, :2].std((2, 3)).mean() + images[:, :, 2:].std((2, 3)).mean()
-    apart = (images[:, :, :2].mean((2, 3)) - images[:, :, 2:].mean((2, 3))).abs().mean()
-    assert within < 0.2 < apart  # of the real images, 0 and 0.67
-    assert images.mean((2, 3)).std(0).mean() > 0.25  # and not always the same; 0.41 of the real
+    found, between = looks(network)
+    assert found < within / 3
+    assert between > 0.25  # 0.57 of the real images
 
 
 def test_weights_and_snapshots_are_shipped(tmp_path):

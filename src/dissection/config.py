@@ -165,7 +165,8 @@ class Adversarial(Section):
         " the last; 0: the last from the start",
     )
     batch: int = Field(default=32, gt=0, description="images a step")
-    learning_rate: float = Field(default=2e-3, gt=0, description="of Adam, both networks")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of Adam")
+    critic_rate: float | None = Field(default=None, gt=0, description="the critic's, if another")
     penalty: float = Field(gt=0, description="weight of the gradient penalty")
     every: int = Field(
         default=16,

@@ -251,8 +251,11 @@ class Training:
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.critic = self._place(critic)
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), recipe.learning_rate, (0.0, 0.99), fused=True)
-            for network in (self.generator, self.critic)
+            torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
+            for network, rate in (
+                (self.generator, recipe.learning_rate),
+                (self.critic, recipe.critic_rate or recipe.learning_rate),
+            )
         ]
 
     def _place(self, network: Any) -> Any:
