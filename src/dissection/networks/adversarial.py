@@ -70,7 +70,9 @@ def train(config: Config, name: str, images: Dataset, out: Path, device: torch.d
     if len(real) < recipe.batch:
         raise DissectionError(f"network {name}: too few images for a batch of {recipe.batch}")
     how = spec.model_dump(include={"module", "arguments", "latent", "adversarial"})
-    del how["adversarial"]["iterations"]  # a longer training goes on from a shorter one's checkpoint
+    del how["adversarial"][
+        "iterations"
+    ]  # a longer training goes on from a shorter one's checkpoint
     identity = hashlib.sha256(json.dumps([how, seed]).encode())
     identity.update(real.numpy().data)
     curve, seconds = _fit(parts, recipe, seed, real, out, identity.hexdigest(), name)
