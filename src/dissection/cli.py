@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -107,17 +107,18 @@ def scenes(
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
     from dissection.data import dataset_of
+    from dissection.networks import adversarial
     from dissection.networks.train import train
 
     profile = load(config)
-    recipe = _named(profile, "networks", network).recipe
-    if recipe is None:
-        raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
+    spec = _named(profile, "networks", network)
+    if spec.training is None:
+        key = "adversarial" if spec.latent else "recipe"
+        raise DissectionError(f"{config}: networks.{network}.{key}: missing; it says how to train")
     _use_threads(threads)
-    train_set, validation_set = (
-        dataset_of(profile, name) for name in (recipe.dataset, recipe.validation)
-    )
-    train(profile, network, train_set, validation_set, out, _device(profile))
+    sets: list[Any] = [dataset_of(profile, name) for name in spec.training.datasets]
+    fit: Any = adversarial.train if spec.latent else train
+    fit(profile, network, *sets, out, _device(profile))
 
 
 @app.command()
@@ -132,7 +133,7 @@ def ship(
     from dissection.networks.train import ship
 
     profile = load(config)
-    for name in network or [n for n, spec in profile.networks.items() if spec.recipe]:
+    for name in network or [n for n, spec in profile.networks.items() if spec.training]:
         _named(profile, "networks", name)
         ship(profile, name, paths.trained(profile.profile, name), out)
 
