@@ -1,6 +1,7 @@
 """Segmenters: the published layout, exact pooling, labels and their numbers, training, what is shipped."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,9 +15,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from dissection import config as model
-from dissection.config import Config
+from dissection.config import Config, load
 from dissection.data import Dataset, join
 from dissection.data.scenes import NUMBER, draw, world
+from dissection.data.scenes.close import PAINTERS as CLOSE
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network
 from dissection.networks.train import ship, train
@@ -600,3 +602,45 @@ def test_joined_datasets_share_their_concepts():
             assert np.array_equal(
                 joined.labels(index)[category], np.where(maps > 0, maps - dataset.offset, 0)
             )
+
+
+# ---------------------------------------------------------------------------------------------- shipped weights
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Segmenter:
+    config = load("config/smoke.yaml")
+    files = [config.assets[name].path for name in ("upernet_scenes", "upernet_scenes.labels")]
+    return load_segmenter(config, "upernet", *files, CPU)
+
+
+@pytest.mark.parametrize(
+    ("size", "close", "least"), [(64, False, 0.8), (64, True, 0.85), (32, True, 0.8)]
+)
+def test_the_shipped_segmenter_knows_fresh_scenes(shipped, size, close, least):
+    """Of the pixels, so many are given the object they show, or the one it belongs to; images of 32 pixels are
+    what generators of that size are trained on."""
+    domains = [d for d in CLOSE if d in world.SCENES] if close else world.SCENES
+    scenes = [draw(d, 77, 5 + i, size, close=close) for d in domains for i in range(5)]
+    images = torch.from_numpy(np.stack([s.rgb for s in scenes])).permute(0, 3, 1, 2)
+    labels = shipped(images)
+    name = np.array(["", *shipped.concepts.name])
+    found = name[labels["object"][:, 0].numpy()]
+    truth = np.array(world.NAMES)[np.stack([s.labels["object"] for s in scenes], 1)]
+    right = (found == truth).any(0)[truth[0] != ""].mean()
+    assert right > least
+    present = shipped.concepts.category.loc[np.unique(torch.cat([*labels.values()], 1))[1:]]
+    assert {"object", "part", "material", "color"} <= set(present)
+
+
+def test_what_is_said_of_the_shipped_segmenter(shipped):
+    entry = json.loads(Path("weights/smoke/manifest.json").read_text())["upernet_scenes"]
+    assert entry["bytes"] <= 1.2e6
+    for head in ("object", "part", "material"):
+        for about in (entry["metrics"]["heads"][head], entry["metrics"]["at_half_size"][head]):
+            assert 0.5 < about["pixel_accuracy"] < 1
+            assert 0.2 < about["mean_iou"] < 1
+        assert {"accuracy", "iou", "share"} == set(
+            next(iter(entry["metrics"]["heads"][head]["classes"].values()))
+        )
+    assert set(entry["metrics"]["heads"]["object"]["classes"]) <= set(shipped.classes.object)
