@@ -106,9 +106,10 @@ def scenes(
 @app.command()
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
-    from dissection.data import dataset_of
+    from dissection.data import dataset_of, join
     from dissection.networks import adversarial
     from dissection.networks.train import train
+    from dissection.segment.train import parsing
 
     profile = load(config)
     spec = _named(profile, "networks", network)
@@ -116,9 +117,12 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
         key = "adversarial" if spec.latent else "recipe"
         raise DissectionError(f"{config}: networks.{network}.{key}: missing; it says how to train")
     _use_threads(threads)
-    sets: list[Any] = [dataset_of(profile, name) for name in spec.training.datasets]
+    train_set, *validation_set = (
+        join([dataset_of(profile, name) for name in names]) for names in spec.training.sets()
+    )
     fit: Any = adversarial.train if spec.latent else train
-    fit(profile, network, *sets, out, _device(profile))
+    more = [parsing] if spec.recipe and spec.recipe.target == "parsing" else []
+    fit(profile, network, train_set, *validation_set, out, _device(profile), *more)
 
 
 @app.command()

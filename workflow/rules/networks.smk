@@ -9,8 +9,16 @@ def trained(network, name):
 
 
 def training_data(wildcards):
-    sets = RECIPES[wildcards.network].datasets
+    sets = sum(RECIPES[wildcards.network].sets(), ())
     return [file for name in sets for file in held(CONFIG.datasets[name].asset)]
+
+
+def training_sources(wildcards):
+    recipe = RECIPES[wildcards.network]
+    if CONFIG.networks[wildcards.network].latent:
+        return sources("dissection.networks.adversarial")
+    parsing = recipe.target == "parsing"
+    return sources("dissection.segment.train" if parsing else "dissection.networks.train")
 
 
 rule train:
@@ -18,7 +26,7 @@ rule train:
     input:
         data=training_data,
         network=lambda w: module_sources(w.network),
-        sources=sources("dissection.networks.train", "dissection.networks.adversarial"),
+        sources=training_sources,
     output:
         weights=trained("{network}", "weights.safetensors"),
         curve=trained("{network}", "curve.csv"),
@@ -41,7 +49,7 @@ rule train:
             networks={
                 w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"})
             },
-            datasets={d: CONFIG.datasets[d] for d in RECIPES[w.network].datasets},
+            datasets={d: CONFIG.datasets[d] for d in sum(RECIPES[w.network].sets(), ())},
         ),
     shell:
         """
