@@ -21,10 +21,12 @@ from dissection import paths
 from dissection.assets import asset_path
 from dissection.config import load
 from dissection.data import open_dataset
-from dissection.dissect.protocols import PROTOCOLS
-from dissection.dissect.run import Labels, measure
+from dissection.dissect.labels import Labels
+from dissection.dissect.protocols import CVPR2017, PNAS2020
+from dissection.dissect.run import Sample, measure
 from dissection.networks import Preprocess, load_network
 
+PROTOCOLS = {p.name: p for p in (CVPR2017, PNAS2020)}  # of classifiers
 CONFIG = load("config/street.yaml")
 LITTLE = 0.1  # memory_gb in which neither the activations nor all candidates fit
 LAYERS = {"fire9": CONFIG.networks["squeezenet_places365"].layers["fire9"]}
@@ -57,7 +59,7 @@ def main(images: int | None = None, memory_gb: float = 4.0, only: str | None = N
     cpu = torch.device("cpu")
 
     def dissect(protocol: str, image: Callable[[int], torch.Tensor], labels: Labels) -> None:
-        measure(network, LAYERS, image, n, labels, [PROTOCOLS[protocol]], batch=entry.batch, top_images=10,
+        measure(network, LAYERS, Sample(image, n, labels), [PROTOCOLS[protocol]], batch=entry.batch, top_images=10,
                 memory_gb=memory_gb, device=cpu, threads=torch.get_num_threads(), progress=False)  # fmt: skip
 
     labels = Labels(dataset, preprocess.labels)

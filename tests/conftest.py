@@ -79,8 +79,8 @@ def tiny(profile: dict) -> dict:
         if "scenes" in asset:
             asset["scenes"]["images"] = 200 if asset["scenes"].get("split") == "train" else 40
     dissections = [e | {"top_images": 2} for e in profile["dissections"] if e["network"] in names]
-    kept = {"rows": rows, "networks": networks, "dissections": dissections}
-    return profile | kept | {"features": None}  # they are of a network that is left out
+    cut = {"rows": rows, "networks": networks, "dissections": dissections}
+    return profile | cut | {"features": None, "segmenters": {}}  # of networks that are left out
 
 
 def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny) -> Workspace:

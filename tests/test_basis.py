@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy.linalg import expm, logm
 
 from dissection.dissect.basis import power, random_rotation
+from dissection.dissect.labels import Labels
 from dissection.dissect.protocols import CVPR2017, PNAS2020
-from dissection.dissect.run import Labels, measure
+from dissection.dissect.run import Sample, measure
 from dissection.probe import Probe
 from test_dissect import LAYERS, Toy, image_of, network, resample
 
@@ -77,9 +78,10 @@ def test_a_layer_in_a_basis_is_the_layer_rotated(memory_gb):
     options = {"batch": 7, "top_images": 3, "memory_gb": memory_gb, "device": torch.device("cpu"), "threads": 1,
                "progress": False}  # fmt: skip
 
+    sample = Sample(image_of(dataset), len(dataset), Labels(dataset, resample))
+
     def run(net, layers, bases=None):
-        return measure(net, layers, image_of(dataset), len(dataset), Labels(dataset, resample),
-                       [CVPR2017, PNAS2020], bases=bases, **options)  # fmt: skip
+        return measure(net, layers, sample, [CVPR2017, PNAS2020], bases=bases, **options)
 
     turned = torch.nn.Conv2d(6, 6, 1, bias=False)
     turned.weight.data = torch.from_numpy(q).float()[:, :, None, None]

@@ -13,7 +13,7 @@ from conftest import REPOSITORY, Workspace, copy_repository
 from dissection import paths, published
 from dissection.config import Config, Scenes, load
 from dissection.data.scenes import NUMBER, draw, write_scenes
-from dissection.dissect.run import ImageLabels
+from dissection.dissect.labels import ImageLabels
 from dissection.dissect.survey import agreement, shares
 from dissection.errors import DissectionError
 from dissection.published.claims import HOLDS, UNTESTED, judge

@@ -11,11 +11,13 @@ from torch import nn
 
 from dissection.config import Dissection
 from dissection.data import Dataset
-from dissection.dissect.protocols import CVPR2017, PNAS2020, PROTOCOLS
-from dissection.dissect.run import Labels, measure, write
+from dissection.dissect.labels import Labels
+from dissection.dissect.protocols import CVPR2017, PNAS2020
+from dissection.dissect.run import Sample, measure, write
 from dissection.errors import DissectionError
 
 SIZE = 32
+PROTOCOLS = {p.name: p for p in (CVPR2017, PNAS2020)}  # of classifiers
 
 
 class Toy(Dataset):
@@ -88,9 +90,10 @@ def image_of(dataset):
 
 
 def run(dataset, protocols=(CVPR2017, PNAS2020), batch=7, memory_gb=1.0, top_images=3, net=None):
+    sample = Sample(image_of(dataset), len(dataset), Labels(dataset, resample))
     return measure(
-        net or network(), LAYERS, image_of(dataset), len(dataset), Labels(dataset, resample), protocols, batch=batch,
-        top_images=top_images, memory_gb=memory_gb, device=torch.device("cpu"), threads=1, progress=False,
+        net or network(), LAYERS, sample, protocols, batch=batch, top_images=top_images, memory_gb=memory_gb,
+        device=torch.device("cpu"), threads=1, progress=False,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dissection import paths, published
-from dissection.assets import asset_path, write_record
+from dissection.assets import write_record
 from dissection.config import Config, Scenes
 from dissection.data import dataset_of
 from dissection.data.scenes import write_scenes
@@ -360,9 +360,8 @@ def test_from_interventions_to_tables_and_values(
         "fig_slides_single_image": {**removed, "scene": scene, "image": index},
     }  # fmt: skip
     config = Config.model_validate(profile.model_dump(exclude_none=True) | {"rows": rows})
-    broden = asset_path(paths.asset_record("tiny", "broden"))
     folder = paths.units("tiny", "broden", "net")
-    dissect(config, config.dissections[0], broden, None, None, folder, torch.device("cpu"), 1)
+    dissect(config, config.dissections[0], folder, cpu, 1)
     jobs = {"pnas_fig_2": importance, "pnas_fig_5": attack_row, "pnas_fig_1": detect,
             "fig_slides_single_image": single_image}  # fmt: skip
     values = {}

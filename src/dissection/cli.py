@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,18 +106,23 @@ def scenes(
 @app.command()
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
-    from dissection.data import dataset_of
+    from dissection.data import dataset_of, join
+    from dissection.networks import adversarial
     from dissection.networks.train import train
+    from dissection.segment.train import parsing
 
     profile = load(config)
-    recipe = _named(profile, "networks", network).recipe
-    if recipe is None:
-        raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
+    spec = _named(profile, "networks", network)
+    if spec.training is None:
+        key = "adversarial" if spec.latent else "recipe"
+        raise DissectionError(f"{config}: networks.{network}.{key}: missing; it says how to train")
     _use_threads(threads)
-    train_set, validation_set = (
-        dataset_of(profile, name) for name in (recipe.dataset, recipe.validation)
+    train_set, *validation_set = (
+        join([dataset_of(profile, name) for name in names]) for names in spec.training.sets()
     )
-    train(profile, network, train_set, validation_set, out, _device(profile))
+    fit: Any = adversarial.train if spec.latent else train
+    more = [parsing] if spec.recipe and spec.recipe.target == "parsing" else []
+    fit(profile, network, train_set, *validation_set, out, _device(profile), *more)
 
 
 @app.command()
@@ -132,7 +137,7 @@ def ship(
     from dissection.networks.train import ship
 
     profile = load(config)
-    for name in network or [n for n, spec in profile.networks.items() if spec.recipe]:
+    for name in network or [n for n, spec in profile.networks.items() if spec.training]:
         _named(profile, "networks", name)
         ship(profile, name, paths.trained(profile.profile, name), out)
 
@@ -146,18 +151,8 @@ def dissect(
 
     profile = load(config)
     entry = _dissection(profile, dataset, network)
-    spec = profile.networks[network]
     _use_threads(threads)
-    dissect(
-        profile,
-        entry,
-        _asset(profile, profile.datasets[dataset].asset),
-        _asset(profile, spec.weights) if spec.weights else None,
-        _asset(profile, spec.input.mean_image) if spec.input.mean_image else None,
-        out,
-        _device(profile),
-        threads,
-    )
+    dissect(profile, entry, out, _device(profile), threads)
 
 
 @app.command()

@@ -1,9 +1,11 @@
-"""Dissect a network: thresholds in one pass over the images, overlaps in another (thesis 3.2.2).
+"""Dissect a network: thresholds in one pass over the images, overlaps in another (thesis 3.2.2, 4.3.1).
 
-    result = measure(network, layers, images, labels, concepts, [CVPR2017], ...)
-    result.layers["conv5"].scores["cvpr2017"].iou        # (units, concepts)
+    sample = Sample(lambda i: preprocess(dataset.image(i)), len(dataset), Labels(dataset, preprocess.labels))
+    result = measure(network, layers, sample, [CVPR2017], ...)
+    result.layers["conv5"].overlap["cvpr2017"].iou()     # (units, concepts)
 
-Where the activations fit in the stated memory, the network runs once.
+Where the activations fit in the stated memory, the network runs once. A generator is given z for images; what it
+draws goes to a segmenter, once. Thresholds by concept are chosen on a sample of images of their own.
 """
 
 import json
@@ -24,35 +26,50 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dissection.config import Basis, Config, Dissection
-from dissection.data import Dataset, open_dataset
+from dissection.data import dataset_of
 from dissection.dissect.basis import basis_name, power, random_rotation
+from dissection.dissect.labels import Concepts, Labels, Segmented
 from dissection.dissect.protocols import PROTOCOLS, Protocol
 from dissection.errors import DissectionError
-from dissection.networks import Preprocess, check_layers, load_network
+from dissection.generated import to_pixels
+from dissection.networks import check_layers, network_of
 from dissection.paths import replacing
 from dissection.probe import Centres, Probe, receptive_field_centres
-from dissection.stats import Overlap, TopFraction, TopImages
+from dissection.stats import LevelCounts, Overlap, TopFraction, TopImages
+from dissection.stats.levels import Informative, most_informative, prefix, top_levels
 from dissection.stats.quantile import Bracket
 from dissection.stats.upsample import Upsampling
-from dissection.style import CATEGORIES
 
 # printed name -> (layer, rotation (units, units)): the layer as seen in another basis
 Bases = dict[str, tuple[str, np.ndarray]]
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a network is given, by index, and the labels of the images: (channels, size, size) float32 images; or,
+    where the labels are a segmenter's, z, (channels, 1, 1), of images that the network draws."""
+
+    given: Callable[[int], Tensor]
+    images: int
+    labels: Labels | Segmented
+
+
 class Activations:
     """The activations of all layers, batch by batch, as often as asked; computed once if they fit in memory."""
 
-    def __init__(self, network: nn.Module, layers: dict[str, str], bases: Bases, image: Callable[[int], Tensor],
-                 images: int, batch: int, device: torch.device, memory: float, threads: int):  # fmt: skip
-        """layers: printed name -> module; image: index -> (channels, h, w); memory: bytes."""
+    def __init__(self, network: nn.Module, layers: dict[str, str], bases: Bases, sample: Sample,
+                 protocols: Sequence[Protocol], batch: int, device: torch.device, memory: float,
+                 threads: int):  # fmt: skip
+        """layers: printed name -> module; memory: bytes."""
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.layers, self.image, self.images, self.batch = layers, image, images, batch
-        self.device, self.threads, self.memory, self.passes = device, threads, memory, 0
-        first = image(0)[None].to(device)
-        self.centres = receptive_field_centres(network, layers.values(), first)
+        self.layers, self.sample, self.protocols, self.batch = layers, sample, protocols, batch
+        self.images, self.device, self.threads, self.memory = sample.images, device, threads, memory
+        self.passes, self._cache = 0, dict[str, Tensor]()
+        first = sample.given(0)[None].to(device)
         with Probe(network, layers.values()) as probe, torch.inference_mode():
-            probe(first)  # as a whole, once: a layer that runs twice or not at all is found here
+            output = probe(
+                first
+            )  # as a whole, once: a layer that runs twice or not at all is found here
             self.shapes = {}
             for layer, module in layers.items():
                 if probe.kept[module].dim() != 4:
@@ -60,12 +77,20 @@ class Activations:
                                           "not (images, units, h, w)")  # fmt: skip
                 _, units, h, w = probe.kept[module].shape
                 self.shapes[layer] = (h, w, units)
+        if isinstance(sample.labels, Segmented):
+            self.size = output.shape[-1]
+            self.centres = {
+                n: equal_cells(self.size / h, self.size / w) for n, (h, w, _) in self.shapes.items()
+            }
+        else:
+            self.size = first.shape[-1]
+            centres = receptive_field_centres(network, layers.values(), first)
+            self.centres = {layer: centres[module] for layer, module in layers.items()}
         self.bases = {
             n: (layer, torch.from_numpy(q).float().to(device)) for n, (layer, q) in bases.items()
         }
-        size = 4 * images * sum(h * w * units for h, w, units in self.shapes.values())
+        size = 4 * self.images * sum(h * w * units for h, w, units in self.shapes.values())
         self.fits = size <= memory / 2
-        self._cache: dict[str, Tensor] = {}
 
     def keep(self, progress: bool) -> None:
         """Run the network once over all images and keep the activations, if they fit."""
@@ -75,25 +100,29 @@ class Activations:
             layer: torch.empty(self.images, *s, device=self.device)
             for layer, s in self.shapes.items()
         }
-        for start, kept in tqdm(self, "activations", self.batches, disable=not progress):
+        for images, kept in tqdm(self, "activations", self.batches, disable=not progress):
             for layer in cache:
-                a = kept[layer]
-                cache[layer][start : start + len(a)] = a
+                cache[layer][images.start : images.stop] = kept[layer]
         self._cache = cache
 
     @property
     def batches(self) -> int:
         return -(-self.images // self.batch)
 
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Tensor]]]:
-        """Yields (index of the first image, layer -> (images, h, w, units))."""
+    def __iter__(self) -> Iterator[tuple[range, dict[str, Tensor]]]:
+        """Yields (images, layer -> (images, h, w, units))."""
         if not self._cache:
             self.passes += 1
-        yield from zip(range(0, self.images, self.batch), self.of(range(self.images)), strict=True)
+        images = range(self.images)
+        yield from zip(self.split(images), self.of(images, self.passes == 1), strict=True)
 
-    def of(self, images: range) -> Iterator[dict[str, Tensor]]:
-        """Layer -> (batch, h, w, units) of the images, batch by batch."""
-        batches = [images[i : i + self.batch] for i in range(0, len(images), self.batch)]
+    def split(self, images: range) -> list[range]:
+        return [images[i : i + self.batch] for i in range(0, len(images), self.batch)]
+
+    def of(self, images: range, whole: bool = False) -> Iterator[dict[str, Tensor]]:
+        """Layer -> (batch, h, w, units) of the images, batch by batch. whole: run the network to its end, and let
+        the segmenter, if there is one, see what it puts out."""
+        batches, labels = self.split(images), self.sample.labels
         if self._cache:
             for batch in batches:
                 chosen = slice(batch.start, batch.stop, batch.step)
@@ -101,13 +130,16 @@ class Activations:
             return
 
         def load(batch: range) -> Tensor:
-            return torch.stack([self.image(i) for i in batch])
+            return torch.stack([self.sample.given(i) for i in batch])
 
-        with Probe(self.network, self.layers.values(), stop=True) as probe:
+        show = labels if whole and isinstance(labels, Segmented) else None
+        with Probe(self.network, self.layers.values(), stop=show is None) as probe:
             # the next images are read while the network works on the last
             for batch, x in zip(batches, ahead(load, batches, self.threads), strict=True):
                 with torch.inference_mode():
-                    probe(x.to(self.device, memory_format=torch.channels_last))
+                    output = probe(x.to(self.device, memory_format=torch.channels_last))
+                    if show is not None:
+                        show.see(batch, to_pixels(output), self.protocols)
                 kept = {n: probe.kept[m].permute(0, 2, 3, 1) for n, m in self.layers.items()}
                 for layer, a in kept.items():
                     if a.shape[1:] != self.shapes[layer]:
@@ -134,83 +166,6 @@ def ahead(load: Callable, items: Sequence, threads: int) -> Iterator:
 
 
 @dataclass
-class ImageLabels:
-    """One image's concepts by column (0: none), at the size of a protocol's labels."""
-
-    maps: np.ndarray  # (maps, pixels); no concept stands twice at one pixel
-    whole: list[int]  # concepts of the whole image
-    categories: np.ndarray  # (categories,) whether the image was annotated for it
-
-
-class Labels:
-    """Concepts of a dataset as columns, and each image's concepts as arrays of columns."""
-
-    def __init__(self, dataset: Dataset, resample: Callable[[np.ndarray, int], np.ndarray]):
-        """resample: (maps, h, w), downsample -> (maps, height, width), in the geometry of the network's input."""
-        self.dataset, self.resample = dataset, resample
-        concepts = dataset.concepts
-        if concepts.empty:
-            raise DissectionError(
-                "dataset: has no labels, so there is nothing to compare units with"
-            )
-        known = [c for c in CATEGORIES if (concepts.category == c).any()]
-        self.categories = known + sorted(set(concepts.category) - set(CATEGORIES))
-        self.column = np.zeros(int(concepts.index.max()) + 1, np.int32)
-        self.column[concepts.index] = np.arange(1, len(concepts) + 1)
-        self.category = np.array([self.categories.index(c) for c in concepts.category])
-
-    def read(self, index: int) -> dict[str, np.ndarray]:
-        """Category -> (maps, h, w) columns of an image's concepts at their own size."""
-        labels = self.dataset.labels(index)
-        for category, stack in labels.items():
-            if stack.min() < 0 or stack.max() >= len(self.column):
-                raise DissectionError(
-                    f"{self.dataset.key(index)}: {category!r} has label {stack.max()}; "
-                    f"the dataset's concepts end at {len(self.column) - 1}"
-                )
-        return {category: self.column[stack] for category, stack in labels.items()}
-
-    def fit(self, columns: dict[str, np.ndarray], protocol: Protocol) -> ImageLabels:
-        """What `read` gave, as the protocol wants it."""
-        present = np.array([c in columns for c in self.categories])
-        # eq. 3.1: the sums run over the images that have a label of the concept's category
-        counted = np.append(True, present[self.category] | (not protocol.within_category))
-        maps: list[np.ndarray] = []
-        whole: set[int] = set()
-        for stack in columns.values():
-            stack = stack if counted.all() else np.where(counted[stack], stack, 0)
-            if stack.shape[1:] == (1, 1):
-                whole.update(stack.ravel().tolist())
-            else:
-                resampled = self.resample(stack, protocol.downsample)
-                maps.extend(resampled.reshape(len(stack), -1))
-        whole.discard(0)
-        distinct: list[np.ndarray] = []
-        for m in maps:
-            for other in distinct:
-                m = np.where(m == other, 0, m)
-            m = np.where(np.isin(m, list(whole)), 0, m) if whole else m
-            if m.any():
-                distinct.append(m)
-        return ImageLabels(np.array(distinct), sorted(whole), present)
-
-
-def stack_labels(
-    labels: list[ImageLabels], pixels: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """-> maps (images, maps, pixels), whole (images, labels), both padded with 0, and (images, categories)."""
-    levels, names = max(len(x.maps) for x in labels), max(len(x.whole) for x in labels)
-    maps = np.zeros((len(labels), levels, pixels), np.int32)
-    whole = np.zeros((len(labels), names), np.int32)
-    for i, x in enumerate(labels):
-        if len(x.maps):
-            maps[i, : len(x.maps)] = x.maps
-        whole[i, : len(x.whole)] = x.whole
-    categories = np.stack([x.categories for x in labels])
-    return tuple(torch.from_numpy(a).to(device) for a in (maps, whole, categories))  # type: ignore[return-value]
-
-
-@dataclass
 class Layer:
     """What was measured of one layer; units are rows everywhere."""
 
@@ -218,7 +173,11 @@ class Layer:
     centres: Centres
     top: TopImages
     maps: Tensor  # (units, k, h, w) activations of the top images
-    threshold: dict[str, Tensor] = field(default_factory=dict)  # protocol -> (units,)
+    # protocol -> (units,), or (units, concepts) where each concept has its own, infinite if none tells of it
+    threshold: dict[str, Tensor] = field(default_factory=dict)
+    quality: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # protocol -> (units, concepts) I / H there
     overlap: dict[str, Overlap] = field(default_factory=dict)
     least: float = math.inf  # smallest activation
 
@@ -242,6 +201,11 @@ class Result:
     forward_passes: int
 
 
+def equal_cells(height: float, width: float) -> Centres:
+    """Centres of cells of so many pixels."""
+    return (height / 2 - 0.5, width / 2 - 0.5), (height, width)
+
+
 def upsampling(
     protocol: Protocol,
     shape: tuple[int, int, int],
@@ -252,39 +216,49 @@ def upsampling(
     """From a layer's activations to the protocol's label pixels, for inputs of `size` pixels."""
     h, w, _ = shape
     pixels = (np.arange(size // protocol.downsample) + 0.5) * protocol.downsample - 0.5
-    offset, stride = centres
-    if not protocol.anchored:
-        stride = (size / h, size / w)
-        offset = (stride[0] / 2 - 0.5, stride[1] / 2 - 0.5)
+    offset, stride = centres if protocol.anchored else equal_cells(size / h, size / w)
     rows, columns = ((pixels - offset[i]) / stride[i] for i in (0, 1))
     return Upsampling(rows, columns, h, w, protocol.padding, device)
 
 
 @torch.no_grad()
-def measure(network: nn.Module, layers: dict[str, str], image: Callable[[int], Tensor], images: int, labels: Labels,
-            protocols: Sequence[Protocol], *, batch: int, top_images: int, memory_gb: float, device: torch.device,
-            threads: int, bases: Bases | None = None, progress: bool = True) -> Result:  # fmt: skip
+def measure(network: nn.Module, layers: dict[str, str], sample: Sample, protocols: Sequence[Protocol], *,
+            batch: int, top_images: int, memory_gb: float, device: torch.device, threads: int,
+            separate: Sample | None = None, bases: Bases | None = None, progress: bool = True) -> Result:  # fmt: skip
     """Thresholds, overlaps and top images of all units of all layers and bases under all protocols.
 
-    image: index -> (channels, size, size) float32; labels: see `Labels`. Raises DissectionError if a layer does
-    not exist, puts out no maps, or gives NaN.
+    separate: where thresholds by concept are chosen. Raises DissectionError if a layer does not exist, puts out no
+    maps, or gives NaN, or if a separate sample is needed and not given.
     """
-    size = image(0).shape[-1]
-    activations = Activations(
-        network, layers, bases or {}, image, images, batch, device, memory_gb * 2**30, threads
-    )
+
+    def run(sample: Sample, chosen: Sequence[Protocol]) -> Activations:
+        return Activations(
+            network, layers, bases or {}, sample, chosen, batch, device, memory_gb * 2**30, threads
+        )
+
+    activations = run(sample, protocols)
     seen = {n: n for n in layers} | {n: layer for n, (layer, _) in activations.bases.items()}
     found = {}
     for name, layer in seen.items():
         h, w, units = shape = activations.shapes[layer]
-        maps = torch.zeros(units, min(top_images, images), h, w, device=device)
-        centres = activations.centres[layers[layer]]
-        found[name] = Layer(shape, centres, TopImages(units, top_images, device), maps)
-    up = {(layer, p.name): upsampling(p, x.shape, x.centres, size, device)
+        maps = torch.zeros(units, min(top_images, sample.images), h, w, device=device)
+        found[name] = Layer(
+            shape, activations.centres[layer], TopImages(units, top_images, device), maps
+        )
+    up = {(layer, p.name): upsampling(p, x.shape, x.centres, activations.size, device)
           for layer, x in found.items() for p in protocols}  # fmt: skip
-    thresholds(activations, found, protocols, up, progress)
-    carriers = overlaps(activations, found, protocols, up, labels, progress)
-    return Result(found, carriers, activations.passes)
+    by_concept = [p for p in protocols if p.by_concept]
+    best: dict[tuple[str, str], Informative] = {}
+    passes = 0
+    if by_concept:
+        if separate is None:
+            raise DissectionError(f"protocol {by_concept[0].name}: chooses thresholds on images of their own; "
+                                  "give `separate`")  # fmt: skip
+        others = run(separate, by_concept)
+        best, passes = thresholds_by_concept(others, by_concept, up, progress), others.passes
+    thresholds(activations, found, [p for p in protocols if not p.by_concept], up, progress)
+    carriers = overlaps(activations, found, protocols, up, best, progress)
+    return Result(found, carriers, activations.passes + passes)
 
 
 SAMPLE = 128  # images that a threshold is guessed from, at up to twice as many places in each
@@ -317,21 +291,21 @@ def thresholds(
         for p in protocols
     }
     activations.keep(progress)
-    sampled = range(0, images, max(1, images // SAMPLE))
-    for batch in activations.of(sampled):
-        for (layer, _), job in jobs.items():
-            job.sample(batch[layer], len(sampled))
+    if jobs:
+        for batch in activations.of(spread(images)):
+            for (layer, _), job in jobs.items():
+                job.sample(batch[layer], len(spread(images)))
     first = True
-    while any(len(job.open) for job in jobs.values()):
-        sizes = [job.guess() for job in jobs.values()]
+    while first or any(len(job.open) for job in jobs.values()):
+        sizes = [0.0, *(job.guess() for job in jobs.values())]
         narrow = 12 * sum(sizes) + TopFraction.BYTES * max(sizes) > activations.memory / 2
         for job in jobs.values():
             job.start(narrow)
         bar = tqdm(activations, "thresholds", activations.batches, disable=not progress)
-        for start, batch in bar:
+        for batch_images, batch in bar:
             for layer, a in batch.items():
                 if first:
-                    found[layer].add_peaks(layer, start, a)
+                    found[layer].add_peaks(layer, batch_images.start, a)
                 for p in protocols:
                     jobs[layer, p.name].add(a)
         for (layer, _), job in jobs.items():
@@ -339,6 +313,44 @@ def thresholds(
         first = False
     for (layer, name), job in jobs.items():
         found[layer].threshold[name] = job.value
+
+
+def spread(images: int) -> range:
+    """Some of the images, the same whatever the batch."""
+    return range(0, images, max(1, images // SAMPLE))
+
+
+def thresholds_by_concept(
+    activations: Activations,
+    protocols: Sequence[Protocol],
+    up: dict[tuple[str, str], Upsampling],
+    progress: bool,
+) -> dict[tuple[str, str], Informative]:
+    """(layer, protocol) -> the most informative thresholds (eq. 4.2), of the levels that `top_levels` finds in a
+    part of the images and places; on all images and at all pixels."""
+    samples: dict[tuple[str, str], list[Tensor]] = {
+        key: [] for key in up if PROTOCOLS[key[1]] in protocols
+    }
+    for batch in activations.of(spread(activations.images)):
+        for key, parts in samples.items():
+            step = sample_step(up[key].height * up[key].width)
+            values = up[key].every(step).maps(batch[key[0]].permute(0, 3, 1, 2))
+            parts.append(prefix(values).flatten(2).transpose(1, 2).flatten(0, 1))
+    counts = {key: LevelCounts(top_levels(torch.cat(parts))) for key, parts in samples.items()}
+    samples.clear()
+    bar = tqdm(activations, "thresholds by concept", activations.batches, disable=not progress)
+    for images, batch in bar:
+        _, labels = activations.sample.labels.load(images, protocols)
+        for p, concepts in zip(protocols, labels, strict=True):
+            for layer, a in batch.items():
+                counts[layer, p.name].add(a, up[layer, p.name], concepts.maps)
+    return {(layer, name): most_informative(c, PROTOCOLS[name].accuracy, PROTOCOLS[name].coverage)
+            for (layer, name), c in counts.items()}  # fmt: skip
+
+
+def sample_step(pixels: int) -> int:
+    """Every how many rows and columns to take at most 2 SAMPLE of an image's pixels."""
+    return math.ceil((pixels / (2 * SAMPLE)) ** 0.5)
 
 
 class Threshold:
@@ -357,7 +369,7 @@ class Threshold:
         self.raw = protocol.samples == "raw"
         self.cells = h * w if self.raw else up.height * up.width
         self.rank = int(protocol.fraction * images * self.cells) + 1
-        self._step = math.ceil((self.cells / (2 * SAMPLE)) ** 0.5)
+        self._step = sample_step(self.cells)
         self.open = torch.arange(units, device=up.y.device)  # units still to do
         self.value = torch.full((units,), torch.nan, device=up.y.device)
         self._sample = torch.empty(0, units, device=up.y.device)
@@ -433,54 +445,57 @@ class Threshold:
 
 
 def overlaps(activations: Activations, found: dict[str, Layer], protocols: Sequence[Protocol],
-             up: dict[tuple[str, str], Upsampling], labels: Labels, progress: bool) -> np.ndarray:  # fmt: skip
+             up: dict[tuple[str, str], Upsampling], best: dict[tuple[str, str], Informative],
+             progress: bool) -> np.ndarray:  # fmt: skip
     """Pixel counts of every unit with every concept. Returns (concepts,) images that carry each concept."""
-    device = activations.device
+    device, labels = activations.device, activations.sample.labels
     category = torch.from_numpy(labels.category).to(device)
-    size = {
-        p.name: next(u.height * u.width for (_, name), u in up.items() if name == p.name)
-        for p in protocols
-    }
+    size = {name: u.height * u.width for (_, name), u in up.items()}
+    counts = {key: LevelCounts(x.levels, x.concepts) for key, x in best.items()}
     for layer in found.values():
         for p in protocols:
             group = category if p.within_category else torch.zeros_like(category)
+            if p.by_concept:
+                group = torch.arange(len(category), device=device)
             layer.overlap[p.name] = Overlap(layer.shape[2], group)
-    carriers = np.zeros(len(labels.category) + 1, np.int64)
-    starts = range(0, activations.images, activations.batch)
-
-    def load(start: int) -> tuple[np.ndarray, list[list[ImageLabels]]]:
-        read = [
-            labels.read(i) for i in range(start, min(start + activations.batch, activations.images))
-        ]
-        carried = [np.unique(np.concatenate([s.ravel() for s in x.values()])) for x in read if x]
-        return (
-            np.bincount(np.concatenate(carried), minlength=len(carriers))
-            if carried
-            else 0 * carriers,
-            [[labels.fit(x, p) for x in read] for p in protocols],
-        )
-
-    loaded = ahead(load, starts, activations.threads)
+    carriers = np.zeros(len(category), np.int64)
+    loaded = ahead(
+        lambda images: labels.load(images, protocols),
+        activations.split(range(activations.images)),
+        activations.threads,
+    )
     bar = tqdm(activations, "overlaps", activations.batches, disable=not progress)
-    for (start, batch), (carried, by_protocol) in zip(bar, loaded, strict=True):
+    for (images, batch), (carried, by_protocol) in zip(bar, loaded, strict=True):
         carriers += carried
-        for p, image_labels in zip(protocols, by_protocol, strict=True):
-            maps, whole, categories = stack_labels(image_labels, size[p.name], device)
+        for p, concepts in zip(protocols, by_protocol, strict=True):
+            maps, whole, categories = concepts.to(device)
             member = categories if p.within_category else torch.ones_like(categories[:, :1])
             for layer, a in batch.items():
-                upsample, counts = up[layer, p.name], found[layer].overlap[p.name]
-                counts.add_labels(maps, whole, size[p.name])
-                pixels = upsample.above(upsample.corners(a), found[layer].threshold[p.name])
-                counts.add(pixels.image, pixels.unit, pixels.pixel, maps, whole, member)
+                upsample, overlap = up[layer, p.name], found[layer].overlap[p.name]
+                overlap.add_labels(maps, whole, size[p.name])
+                if p.by_concept:
+                    counts[layer, p.name].add(a, upsample, maps)
+                else:
+                    above = upsample.above(upsample.corners(a), found[layer].threshold[p.name])
+                    overlap.add(above.image, above.unit, above.pixel, maps, whole, member)
         for layer, a in batch.items():
             top = found[layer].top.images
-            unit, rank = ((top >= start) & (top < start + len(a))).nonzero(as_tuple=True)
-            found[layer].maps[unit, rank] = a[top[unit, rank] - start, :, :, unit]
-    return carriers[1:]
+            unit, rank = ((top >= images.start) & (top < images.stop)).nonzero(as_tuple=True)
+            found[layer].maps[unit, rank] = a[top[unit, rank] - images.start, :, :, unit]
+    for (name, protocol), x in best.items():
+        layer, columns = found[name], x.concepts - 1
+        shape = layer.overlap[protocol].intersection.shape
+        layer.threshold[protocol] = torch.full(shape, torch.inf, device=device)
+        layer.quality[protocol] = torch.zeros(shape, dtype=torch.float64, device=device)
+        layer.threshold[protocol][:, columns] = x.threshold
+        layer.quality[protocol][:, columns] = x.quality
+        layer.overlap[protocol].put(columns, *counts[name, protocol].at(x.level))
+    return carriers
 
 
-def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path | None, mean_image: Path | None,
-            out: Path, device: torch.device, threads: int) -> None:  # fmt: skip
+def dissect(
+    config: Config, entry: Dissection, out: Path, device: torch.device, threads: int
+) -> None:
     """Dissect a configured network on a configured dataset and write the results to the folder `out`.
 
     units.csv      a row a unit and protocol: threshold, best concept and IoU, also by category
@@ -489,16 +504,16 @@ def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path
     summary.json   what it took
     """
     started = time.perf_counter()
-    spec = config.networks[entry.network]
-    network = load_network(spec, weights, config.seed)
-    check_layers(network, spec.layers.values())
-    preprocess = Preprocess(spec.input, mean_image)
-    dataset = open_dataset(config.datasets[entry.dataset], dataset_root)
+    layers = config.networks[entry.network].layers
+    network, preprocess = network_of(config, entry.network, device)
+    check_layers(network, layers.values())
+    dataset = dataset_of(config, entry.dataset)
     labels = Labels(dataset, preprocess.labels)
+    sample = Sample(lambda i: preprocess(dataset.image(i)), len(dataset), labels)
     protocols = [PROTOCOLS[name] for name in entry.protocols]
     result = measure(
-        network, spec.layers, lambda i: preprocess(dataset.image(i)), len(dataset), labels, protocols,
-        bases=random_bases(network, spec.layers, entry.bases, preprocess(dataset.image(0))),
+        network, layers, sample, protocols,
+        bases=random_bases(network, layers, entry.bases, sample.given(0).to(device)),
         batch=entry.batch, top_images=entry.top_images, memory_gb=config.memory_gb, device=device, threads=threads,
     )  # fmt: skip
     write(result, entry, labels, protocols, out)
@@ -508,7 +523,7 @@ def dissect(config: Config, entry: Dissection, dataset_root: Path, weights: Path
     summary = {
         "network": entry.network,
         "dataset": entry.dataset,
-        "images": len(dataset),
+        "images": sample.images,
         "seconds": round(time.perf_counter() - started, 3),
         "peak_memory_mb": round(peak),
         "forward_passes": result.forward_passes,
@@ -537,11 +552,10 @@ def random_bases(
     return bases
 
 
-def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence[Protocol],
+def write(result: Result, entry: Dissection, labels: Concepts, protocols: Sequence[Protocol],
           out: Path) -> None:  # fmt: skip
     """The files of `dissect`, but for the summary."""
-    concepts = labels.dataset.concepts
-    table = concepts[["name", "category"]].assign(images=result.images)
+    table = labels.concepts[["name", "category"]].assign(images=result.images)
     rows, iou, counts, top, centres = [], {}, {}, {}, {}
     for layer, x in result.layers.items():
         top[f"{layer}.images"] = x.top.images.cpu().contiguous()
@@ -557,11 +571,15 @@ def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence
             counts[f"{name}.threshold"] = x.threshold[p.name].cpu()
             counts[f"{p.name}.label"] = overlap.label.cpu().contiguous()
             table[f"pixels_{p.name}"] = overlap.label.cpu().numpy()
-            rows.append(unit_table(score, x.threshold[p.name].cpu().numpy(), concepts, labels)
+            rows.append(unit_table(score, x.threshold[p.name].cpu().numpy(), labels)
                         .assign(network=entry.network, layer=layer, protocol=p.name))  # fmt: skip
+            if p.name in x.quality:
+                counts[f"{name}.iqr"] = x.quality[p.name].cpu()
+                quality = x.quality[p.name].cpu().numpy()
+                rows[-1]["iqr"] = quality[np.arange(len(score)), score.argmax(1)]
     units = pd.concat(rows)
-    first = ["network", "layer", "unit", "protocol", "threshold", "label", "category", "iou"]
-    units = units[first + [c for c in units if c not in first]]
+    first = ["network", "layer", "unit", "protocol", "threshold", "label", "category", "iou", "iqr"]
+    units = units[[c for c in first if c in units] + [c for c in units if c not in first]]
     with replacing(out / "concepts.csv") as beside:
         table.to_csv(beside, index_label="number")
     for file, arrays, metadata in (
@@ -575,14 +593,13 @@ def write(result: Result, entry: Dissection, labels: Labels, protocols: Sequence
         units.to_csv(beside, index=False, float_format="%.6g")
 
 
-def unit_table(
-    iou: np.ndarray, threshold: np.ndarray, concepts: pd.DataFrame, labels: Labels
-) -> pd.DataFrame:
+def unit_table(iou: np.ndarray, threshold: np.ndarray, labels: Concepts) -> pd.DataFrame:
     """One row a unit: its best concept overall and in each category; of equal IoU the lower concept number.
 
-    iou: (units, concepts). A unit that overlaps with no concept has an empty label and IoU 0.
+    iou: (units, concepts); threshold: (units,), or (units, concepts), of which the best concept's is taken.
+    A unit that overlaps with no concept has an empty label and IoU 0.
     """
-    units = np.arange(len(iou))
+    units, concepts = np.arange(len(iou)), labels.concepts
 
     def best(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         at = columns[iou[:, columns].argmax(1)]
@@ -591,6 +608,7 @@ def unit_table(
 
     at, label, score = best(np.arange(iou.shape[1]))
     category = np.where(score > 0, concepts.category.to_numpy()[at], "")
+    threshold = threshold if threshold.ndim == 1 else threshold[units, at]
     table = pd.DataFrame(
         {"unit": units, "threshold": threshold, "label": label, "category": category, "iou": score}
     )

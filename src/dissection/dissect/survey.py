@@ -25,9 +25,9 @@ from tqdm import tqdm
 from dissection import style
 from dissection.config import Config, Table33
 from dissection.data import open_dataset
+from dissection.dissect.labels import ImageLabels, Labels
 from dissection.dissect.page import GAP, SIDE, interpolation
 from dissection.dissect.protocols import PROTOCOLS
-from dissection.dissect.run import ImageLabels, Labels
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess
 from dissection.paths import replacing
@@ -84,7 +84,7 @@ def ground_truth(
         Preprocess(config.networks[spec.network].input.model_copy(update={"mean_image": None})),
     )
     labels = Labels(open_dataset(config.datasets[spec.dataset], dataset_root), preprocess.labels)
-    names = labels.dataset.concepts["name"].to_numpy()
+    names = labels.concepts["name"].to_numpy()
     thresholds = load_file(folder / "counts.safetensors")
     read: dict[int, ImageLabels] = {}
     rows = []

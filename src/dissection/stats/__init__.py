@@ -9,6 +9,7 @@ does not depend on the order or the size of the batches, nor on how the images w
 """
 
 from dissection.stats.frechet import FrechetDistance, Gaussian, frechet_distance, frechet_distances
+from dissection.stats.levels import LevelCounts
 from dissection.stats.moments import SecondMoment
 from dissection.stats.overlap import Overlap
 from dissection.stats.quantile import TopFraction
@@ -16,6 +17,6 @@ from dissection.stats.topk import TopImages
 from dissection.stats.wasserstein import Patches, sliced_wasserstein
 
 __all__ = [
-    "FrechetDistance", "Gaussian", "Overlap", "Patches", "SecondMoment", "TopFraction", "TopImages",
+    "FrechetDistance", "Gaussian", "LevelCounts", "Overlap", "Patches", "SecondMoment", "TopFraction", "TopImages",
     "frechet_distance", "frechet_distances", "sliced_wasserstein",
 ]  # fmt: skip

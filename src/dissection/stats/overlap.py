@@ -66,6 +66,12 @@ class Overlap:
         carries.scatter_(1, whole.long(), 1.0)
         self._intersection += (counts @ carries).long()
 
+    def put(self, concepts: Tensor, intersection: Tensor, activation: Tensor) -> None:
+        """Set what was counted elsewhere, where each concept is its own group. concepts: (n,) 0-based;
+        intersection, activation: (units, n)."""
+        self._intersection[:, concepts + 1] = intersection
+        self._activation[:, self.group[concepts]] = activation
+
     @property
     def intersection(self) -> Tensor:
         return self._intersection[:, 1:]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Pixels(NamedTuple):
@@ -109,9 +110,18 @@ class Upsampling:
 
     def dense(self, activations: Tensor) -> Tensor:
         """(n, h, w, units) -> (n, height, width, units): every pixel, each as `above` computes it."""
-        padded = self.corners(activations)
+        return self.maps(activations.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    def maps(self, activations: Tensor) -> Tensor:
+        """As `dense`, of whole maps: (a, b, h, w) -> (a, b, height, width)."""
+        padded = F.pad(activations, (1, 1, 1, 1))
         (row, fy), (column, fx) = self.rows, self.columns
-        left = padded[:, :, column]
-        line = left + fx[:, None] * (padded[:, :, column + 1] - left)
-        top = line[:, row]
-        return top + fy[:, None, None] * (line[:, row + 1] - top)
+        line = _between(padded, 3, column, fx)
+        return _between(line, 2, row, fy[:, None])
+
+
+def _between(x: Tensor, axis: int, cell: Tensor, place: Tensor) -> Tensor:
+    """Values at `place` between the ends of each cell of an axis."""
+    length = x.shape[axis] - 1
+    step = x.narrow(axis, 1, length) - x.narrow(axis, 0, length)
+    return step.index_select(axis, cell).mul_(place).add_(x.index_select(axis, cell))
