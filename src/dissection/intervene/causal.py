@@ -239,9 +239,9 @@ def find_units(
     steps = tqdm(range(search.epochs + 1), "alpha", unit="epoch", disable=not progress)
     for epoch in steps:  # epoch 0 is the alpha from IoU
         for some in torch.randperm(n - held, generator=draw).split(search.batch) if epoch else ():
-            optimiser.zero_grad()
             penalty = search.l2 * alpha.square().sum()
-            (penalty - objective.effect(alpha, train, some).mean()).backward()
+            loss = penalty - objective.effect(alpha, train, some).mean()
+            (alpha.grad,) = torch.autograd.grad(loss, alpha)  # and none for the segmenter's weights
             optimiser.step()
             alpha.data.clamp_(0, 1)
         with torch.no_grad():
@@ -249,10 +249,10 @@ def find_units(
             effect = float(
                 torch.cat([objective.effect(alpha, test, some) for some in parts]).mean()
             )
-            loss = search.l2 * float(alpha.square().sum()) - effect
-        history.append({"epoch": epoch, "loss": loss, "effect": effect})
-        if loss < least:
-            best, least = alpha.detach().clone(), loss
+            held_out = search.l2 * float(alpha.square().sum()) - effect
+        history.append({"epoch": epoch, "loss": held_out, "effect": effect})
+        if held_out < least:
+            best, least = alpha.detach().clone(), held_out
     order = sorted(range(len(best)), key=lambda u: (-float(best[u]), -float(start[u]), u))
     return Causal(best.cpu(), torch.tensor(order), value, pd.DataFrame(history), (n - held, held))
 
