@@ -503,6 +503,16 @@ def test_a_trace_agrees_with_brute_force(network):
                 moved = (probe.kept[name][0] - plain[name][i]).abs().mean((1, 2))
             expected = (moved / norm)[norm > 0].mean()
             assert float(found[i, j, y, x]) == pytest.approx(float(expected), rel=1e-4)
+    visible = torch.arange(5 * GRID * GRID).view(5, GRID, GRID) % 3 == 0
+    table = causal.by_visibility(found, later, visible).set_index(["layer", "visible"])
+    for j, name in enumerate(later):
+        for shown in (True, False):
+            values = found[:, j].numpy()[visible.numpy() == shown].astype(float)
+            assert table.loc[(name, shown), "locations"] == len(values)
+            assert table.loc[(name, shown), "effect"] == pytest.approx(values.mean())
+            assert table.loc[(name, shown), "interval"] == pytest.approx(
+                2.58 * values.std(ddof=1) / len(values) ** 0.5
+            )
     still = Intervention(torch.zeros(UNITS), 3.0)
     assert not causal.trace(network, "layer1", later, z, still).any()
 

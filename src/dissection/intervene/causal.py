@@ -406,17 +406,9 @@ def by_context(insertions: Insertions, concepts: pd.DataFrame, least: int = 1) -
     error = (residual.groupby("concept").sum() * number / (number - 1)) ** 0.5 / found["locations"]
     found["interval"] = INTERVAL * error.where(number > 1)
     found = found[found["locations"] >= least].join(concepts[["name", "category"]]).reset_index()
-    order = [
-        "concept",
-        "name",
-        "category",
-        "locations",
-        "images",
-        "effect",
-        "deviation",
-        "interval",
-    ]
-    return found.sort_values("effect", ascending=False, kind="stable")[order].reset_index(drop=True)
+    found = found.sort_values(["effect", "concept"], ascending=[False, True])
+    first = ["concept", "name", "category"]
+    return found[first + [c for c in found if c not in first]].reset_index(drop=True)
 
 
 @torch.no_grad()
@@ -448,7 +440,7 @@ def trace(network: nn.Module, layer: str, later: Sequence[str], z: Tensor, chang
         effect = torch.zeros(len(some) * h * w, len(later), device=device)
         for pair in torch.arange(len(effect), device=device).split(batch):
             image, where = pair // (h * w), cells[pair % (h * w)]
-            force = Intervention(change.alpha.to(device), change.value, where)
+            force = Intervention(change.alpha, change.value, where)
             with Probe(network, later, {layer: force}) as probe:
                 probe(some[image])
                 for j, (name, norm) in enumerate(zip(later, norms, strict=True)):
@@ -456,3 +448,21 @@ def trace(network: nn.Module, layer: str, later: Sequence[str], z: Tensor, chang
                     effect[pair, j] = (moved / norm)[:, norm > 0].mean(1).float()
         found.append(effect.view(len(some), h, w, len(later)).permute(0, 3, 1, 2).cpu())
     return torch.cat(found)
+
+
+def by_visibility(traces: Tensor, layers: Sequence[str], visible: Tensor) -> pd.DataFrame:
+    """
+    Figure A-6, right: layer, visible (whether the insertion shows in the image), locations, effect (mean over them),
+    interval (99 %).
+
+    traces: (images, layers, h, w) of `trace`; visible: (images, h, w) bool, as where `insert_each` changes pixels.
+    """
+    rows = []
+    for j, layer in enumerate(layers):
+        for shown in (True, False):
+            effect = traces[:, j][visible == shown].double()
+            error = float(effect.std()) / len(effect) ** 0.5 if len(effect) > 1 else float("nan")
+            mean = float(effect.mean()) if len(effect) else float("nan")
+            rows.append({"layer": layer, "visible": shown, "locations": len(effect), "effect": mean,
+                         "interval": INTERVAL * error})  # fmt: skip
+    return pd.DataFrame(rows)

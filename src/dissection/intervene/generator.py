@@ -111,14 +111,16 @@ class Intervention:
 
     def __call__(self, features: Tensor) -> Tensor:
         """(n, units, h, w) -> alpha k + (1 - alpha) r at P, r elsewhere (eq. 4.5); differentiable in alpha."""
-        value = torch.as_tensor(self.value, device=features.device).expand_as(self.alpha)
+        alpha = self.alpha.to(features)
+        value = torch.as_tensor(self.value).to(alpha).expand_as(alpha)
         where = features.new_ones(features.shape[2:]) if self.where is None else self.where
-        return blend(features, self.alpha[None], value[None], where.expand(len(features), -1, -1))
+        where = where.to(alpha).expand(len(features), -1, -1)
+        return blend(features, alpha[None], value[None], where)
 
 
 def blend(features: Tensor, alpha: Tensor, value: Tensor, where: Tensor) -> Tensor:
     """features: (n, units, h, w); alpha, value: (n or 1, units); where: (n, h, w)."""
-    strength = alpha[:, :, None, None] * where[:, None].to(features.dtype)
+    strength = alpha[:, :, None, None] * where[:, None].to(alpha.dtype)
     # Not r + alpha (k - r), which only comes near k when alpha is 1.
     return strength * value[:, :, None, None] + (1 - strength) * features
 
@@ -207,13 +209,9 @@ def sweep(generator: Generator, segmenter: Segmenter, z: Tensor, interventions: 
         maps = label_maps(segmenter, _pixels(plain[-1]).round().to(torch.uint8))
         before = cell_pixels(maps, numbers, h, w)  # (images, concepts, h, w)
         after = before.repeat_interleave(n, 0)  # (images * interventions, concepts, h, w)
-        for box, pair in _by_box(where.flatten(0, 1), batch):
-            image, change = pair // n, pair % n
-            features = blend(r[image], alpha[change], value[change], where[image, change])
-            moved = (features != r[image]).flatten(1).any(1)
-            if moved.any():
-                edited = generator.edited(state, plain, image[moved], features[moved], box)
-                after[pair[moved]] = cell_pixels(label_maps(segmenter, edited), numbers, h, w)
+        edited = _edited(generator, state, plain, alpha, value, where, batch)
+        for pair, pixels in _gathered(edited, batch):
+            after[pair] = cell_pixels(label_maps(segmenter, pixels), numbers, h, w)
         after = after.unflatten(0, (images, n))
         inside = where[:, :, None]
         part = (
@@ -223,6 +221,32 @@ def sweep(generator: Generator, segmenter: Segmenter, z: Tensor, interventions: 
         )  # fmt: skip
         parts.append(tuple(t.cpu() for t in part))
     return Counts(*(torch.cat(p) for p in zip(*parts, strict=True)))
+
+
+def _edited(generator: Generator, state: tuple[Tensor, ...], plain: list[Tensor], alpha: Tensor, value: Tensor,
+            where: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
+    """Numbers of (image, intervention) pairs and their images, `batch` at most, where any feature changes."""
+    r, n = state[0], len(alpha)
+    for box, pair in _by_box(where.flatten(0, 1), batch):
+        image, change = pair // n, pair % n
+        features = blend(r[image], alpha[change], value[change], where[image, change])
+        moved = (features != r[image]).flatten(1).any(1)
+        if moved.any():
+            yield pair[moved], generator.edited(state, plain, image[moved], features[moved], box)
+
+
+def _gathered(
+    parts: Iterator[tuple[Tensor, Tensor]], batch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same, `batch` at least at a time: few pairs share a box, but a segmenter runs best on many images."""
+    waiting: list[tuple[Tensor, Tensor]] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(len(pair) for pair, _ in waiting) >= batch:
+            yield torch.cat([p for p, _ in waiting]), torch.cat([x for _, x in waiting])
+            waiting = []
+    if waiting:
+        yield torch.cat([p for p, _ in waiting]), torch.cat([x for _, x in waiting])
 
 
 def _by_box(where: Tensor, batch: int) -> Iterator[tuple[Box, Tensor]]:
