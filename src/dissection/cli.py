@@ -97,8 +97,9 @@ def scenes(
 @app.command()
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
-    from dissection.data import open_dataset
+    from dissection.data import join, open_dataset
     from dissection.networks.train import train
+    from dissection.segment.train import parsing
 
     profile = load(config)
     recipe = _named(profile, "networks", network).recipe
@@ -106,10 +107,16 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
         raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
     _use_threads(threads)
     train_set, validation_set = (
-        open_dataset(profile.datasets[name], _asset(profile, profile.datasets[name].asset))
-        for name in (recipe.dataset, recipe.validation)
+        join(
+            [
+                open_dataset(profile.datasets[n], _asset(profile, profile.datasets[n].asset))
+                for n in names
+            ]
+        )
+        for names in recipe.sets()
     )
-    train(profile, network, train_set, validation_set, out, _device(profile))
+    learn = parsing if recipe.target == "parsing" else None
+    train(profile, network, train_set, validation_set, out, _device(profile), learn)
 
 
 @app.command()

@@ -48,6 +48,10 @@ class Scenes(Section):
         default=0, ge=0, description="index of the first image: disjoint ranges give disjoint sets"
     )
     size: int = Field(default=64, ge=32, le=512, description="height and width in pixels")
+    close: bool = Field(
+        default=False,
+        description="fewer and larger things, for networks of few pixels: churches and rooms only",
+    )
     split: Literal["train", "val"] = Field(
         default="val", description="split named by the folders and lists (Broden splits by hash)"
     )
@@ -121,17 +125,26 @@ class Recipe(Section):
     validation: str = Field(description="dataset to measure accuracy on")
     target: Literal[
         "class", "object", "hybrid", "context", "puzzle", "egomotion", "tracking", "moving", "videoorder",
-        "audio", "crosschannel", "colorization", "objectcentric",
+        "audio", "crosschannel", "colorization", "objectcentric", "parsing",
     ] = Field(
         default="class",
-        description="what to learn: the class of an image, of an object cut out, both, or a self-supervised task",
+        description="what to learn: the class of an image, of an object cut out, both, a self-supervised task,"
+        " or the labels of every pixel",
     )  # fmt: skip
+    further: list[tuple[str, str]] = Field(
+        default=[], description="further datasets to train on, each with its own to validate on"
+    )
     seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
     epochs: int = Field(gt=0, description="passes over the training set")
     batch: int = Field(default=64, gt=0, description="images a step")
     learning_rate: float = Field(gt=0, description="peak learning rate of the one-cycle schedule")
     weight_decay: float = Field(default=5e-4, ge=0, description="decoupled weight decay")
     snapshots: list[int] = Field(default=[], description="iterations at which the weights are kept")
+
+    def sets(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The datasets to train on, and those to validate on."""
+        train, validation = zip((self.dataset, self.validation), *self.further, strict=True)
+        return train, validation
 
 
 class Network(Section):
@@ -149,6 +162,24 @@ class Network(Section):
         min_length=1, description="layers to look at: printed name -> module path"
     )
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
+
+
+class Segmenter(Section):
+    """A network that names what every pixel shows."""
+
+    network: str = Field(description="network with heads for objects, parts and materials")
+    labels: str = Field(
+        description="asset of the classes of its heads: labels.json, or a folder that has one"
+    )
+    vocabulary: str = Field(
+        default="netpqc",
+        pattern="^netp?q?c?$",
+        description="labels to give: net: objects, materials, parts of sky, building and person;"
+        " p: parts of all objects; q: halves of each object (-t, -l, -b, -r); c: colours",
+    )
+    sizes: list[Annotated[int, Field(gt=0)]] = Field(
+        default=[], description="sides of the squares that images are scaled to; none: of its input"
+    )
 
 
 class Basis(Section):
@@ -388,6 +419,9 @@ class Config(Section):
     )
     datasets: dict[Name, Dataset] = Field(default={}, description="datasets by name")
     networks: dict[Name, Network] = Field(default={}, description="networks by name")
+    segmenters: dict[Name, Segmenter] = Field(
+        default={}, description="what labels images that have no labels"
+    )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -514,6 +548,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         if network.recipe is not None:
             yield f"networks.{name}.recipe.dataset", network.recipe.dataset, datasets
             yield f"networks.{name}.recipe.validation", network.recipe.validation, datasets
+            for further in sum(network.recipe.further, ()):
+                yield f"networks.{name}.recipe.further", further, datasets
+    for name, segmenter in config.segmenters.items():
+        yield f"segmenters.{name}.network", segmenter.network, networks
+        yield f"segmenters.{name}.labels", segmenter.labels, assets
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         yield f"dissections.{i}.dataset", entry.dataset, datasets

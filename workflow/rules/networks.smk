@@ -9,11 +9,15 @@ def trained(network, name):
 
 
 def training_data(wildcards):
-    recipe = RECIPES[wildcards.network]
+    sets = zip(("train_set", "validation_set"), RECIPES[wildcards.network].sets())
     return {
-        "train_set": held(CONFIG.datasets[recipe.dataset].asset),
-        "validation_set": held(CONFIG.datasets[recipe.validation].asset),
+        kind: sum((held(CONFIG.datasets[name].asset) for name in names), []) for kind, names in sets
     }
+
+
+def training_sources(wildcards):
+    parsing = RECIPES[wildcards.network].target == "parsing"
+    return sources("dissection.segment.train" if parsing else "dissection.networks.train")
 
 
 rule train:
@@ -21,7 +25,7 @@ rule train:
     input:
         unpack(training_data),
         network=lambda w: module_sources(w.network),
-        sources=sources("dissection.networks.train"),
+        sources=training_sources,
     output:
         weights=trained("{network}", "weights.safetensors"),
         curve=trained("{network}", "curve.csv"),
@@ -45,8 +49,7 @@ rule train:
                 w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"})
             },
             datasets={
-                d: CONFIG.datasets[d]
-                for d in (RECIPES[w.network].dataset, RECIPES[w.network].validation)
+                d: CONFIG.datasets[d] for d in sum(RECIPES[w.network].sets(), ())
             },
         ),
     shell:

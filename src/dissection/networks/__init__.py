@@ -34,8 +34,8 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
 
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
-    .params (see `squeezenet`). A network with a method `own_key` is asked for its own name of a key
-    that it does not have; None leaves it out.
+    .params (see `squeezenet`), or a folder of encoder_*.pth and decoder_*.pth. A network with a
+    method `own_key` is asked for its own name of a key that it does not have; None leaves it out.
     Raises DissectionError if the function, an argument, the file or its keys are wrong.
     """
     build = _function(spec.module)
@@ -65,6 +65,13 @@ def check_layers(network: nn.Module, paths: Iterable[str]) -> None:
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The state dict in a file; floating tensors become float32."""
+    parts = sorted(path.glob("*coder_*.pth"))
+    if parts:  # a network published in two files, encoder_... and decoder_...
+        return {
+            f"{part.stem.partition('_')[0]}.{key}": tensor
+            for part in parts
+            for key, tensor in read_weights(part).items()
+        }
     if path.is_dir():  # a Caffe model comes with its prototxt
         path = next(iter(sorted(path.glob("*.caffemodel"))), path)
     try:
