@@ -373,14 +373,14 @@ def dissected_iou(generator, z):
     return (on & pixels[:, None]).sum((0, 2, 3)) / (on | pixels[:, None]).sum((0, 2, 3))
 
 
-SEARCH = causal.Search(places=150, held_out=30, tries=3, epochs=12, batch=10, learning_rate=0.05, l2=0.02)  # fmt: skip
+SEARCH = causal.Search(places=80, held_out=20, tries=3, epochs=12, batch=8, learning_rate=0.05, l2=0.02)  # fmt: skip
 
 
 def test_the_optimisation_finds_the_planted_units(chained):
     iou = dissected_iou(chained, latents(200, 11))
     assert iou.argmax() == DECOY
     found = causal.find_units(
-        chained, Colours(), TREE, latents(300, 12), latents(300, 13), iou, SEARCH
+        chained, Colours(), TREE, latents(160, 12), latents(160, 13), iou, SEARCH
     )
     assert set(found.order[:2].tolist()) == set(PLANTED)
     others = [u for u in range(UNITS) if u not in PLANTED]
