@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -98,25 +99,28 @@ def scenes(
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
     from dissection.data import join, open_dataset
+    from dissection.networks import adversarial
     from dissection.networks.train import train
     from dissection.segment.train import parsing
 
     profile = load(config)
-    recipe = _named(profile, "networks", network).recipe
-    if recipe is None:
-        raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
+    spec = _named(profile, "networks", network)
+    if spec.training is None:
+        key = "adversarial" if spec.latent else "recipe"
+        raise DissectionError(f"{config}: networks.{network}.{key}: missing; it says how to train")
     _use_threads(threads)
-    train_set, validation_set = (
-        join(
-            [
-                open_dataset(profile.datasets[n], _asset(profile, profile.datasets[n].asset))
-                for n in names
-            ]
-        )
-        for names in recipe.sets()
-    )
-    learn = parsing if recipe.target == "parsing" else None
-    train(profile, network, train_set, validation_set, out, _device(profile), learn)
+    device = _device(profile)
+
+    def opened(names: Sequence[str]):
+        specs = [profile.datasets[name] for name in names]
+        return join([open_dataset(spec, _asset(profile, spec.asset)) for spec in specs])
+
+    if spec.adversarial is not None:
+        adversarial.train(profile, network, opened(spec.adversarial.datasets), out, device)
+        return
+    train_set, validation_set = map(opened, spec.training.sets())
+    learn = parsing if spec.training.target == "parsing" else None
+    train(profile, network, train_set, validation_set, out, device, learn)
 
 
 @app.command()
@@ -131,7 +135,7 @@ def ship(
     from dissection.networks.train import ship
 
     profile = load(config)
-    for name in network or [n for n, spec in profile.networks.items() if spec.recipe]:
+    for name in network or [n for n, spec in profile.networks.items() if spec.training]:
         _named(profile, "networks", name)
         ship(profile, name, paths.trained(profile.profile, name), out)
 

@@ -1,7 +1,7 @@
 """Networks: training, only ever asked for by `snakemake weights`. No other target leads here: the
 weights that are shipped are assets, and shipping is a deliberate copy (`dissection ship`)."""
 
-RECIPES = {name: n.recipe for name, n in CONFIG.networks.items() if n.recipe}
+RECIPES = {name: n.training for name, n in CONFIG.networks.items() if n.training}
 
 
 def trained(network, name):
@@ -9,21 +9,21 @@ def trained(network, name):
 
 
 def training_data(wildcards):
-    sets = zip(("train_set", "validation_set"), RECIPES[wildcards.network].sets())
-    return {
-        kind: sum((held(CONFIG.datasets[name].asset) for name in names), []) for kind, names in sets
-    }
+    sets = RECIPES[wildcards.network].datasets
+    return [file for name in sets for file in held(CONFIG.datasets[name].asset)]
 
 
 def training_sources(wildcards):
-    parsing = RECIPES[wildcards.network].target == "parsing"
-    return sources("dissection.segment.train" if parsing else "dissection.networks.train")
+    recipe = CONFIG.networks[wildcards.network].recipe
+    if recipe is None:
+        return sources("dissection.networks.adversarial")
+    return sources(f"dissection.{'segment' if recipe.target == 'parsing' else 'networks'}.train")
 
 
 rule train:
     """Train a network by its recipe, from the checkpoint of a run that was broken off if there is one."""
     input:
-        unpack(training_data),
+        data=training_data,
         network=lambda w: module_sources(w.network),
         sources=training_sources,
     output:
@@ -48,9 +48,7 @@ rule train:
             networks={
                 w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"})
             },
-            datasets={
-                d: CONFIG.datasets[d] for d in sum(RECIPES[w.network].sets(), ())
-            },
+            datasets={d: CONFIG.datasets[d] for d in RECIPES[w.network].datasets},
         ),
     shell:
         """

@@ -228,7 +228,7 @@ def fit(
             part.load_state_dict(saved[key])
         curve = saved["curve"]
     elif 0 in recipe.snapshots:
-        save_weights(network, _snapshot(out, 0))
+        save_weights(network, snapshot(out, 0))
 
     iteration = len(curve) * steps
     with tqdm(total=total, initial=iteration, desc=f"train {name}", unit="step") as progress:
@@ -248,7 +248,7 @@ def fit(
                     iteration += 1
                     progress.update()
                     if iteration in recipe.snapshots:
-                        save_weights(network, _snapshot(out, iteration))
+                        save_weights(network, snapshot(out, iteration))
             if not torch.isfinite(losses):
                 raise DissectionError(
                     f"network {name}: the loss is no longer finite in epoch {epoch + 1}; "
@@ -321,7 +321,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
         save_file(state, beside)  # without metadata, which would come in random order
 
 
-def _snapshot(out: Path, iteration: int) -> Path:
+def snapshot(out: Path, iteration: int) -> Path:
     return out / "snapshots" / f"{iteration}.safetensors"
 
 
@@ -391,10 +391,10 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     curve, and the file with its sha256 and bytes. The labels of a segmenter go into <name>.labels.json.
     """
     spec = config.networks[name]
-    if spec.recipe is None:
+    if spec.training is None:
         raise DissectionError(f"network {name}: it has no recipe, so it was not trained here")
     files = {name: trained / "weights.safetensors"}
-    files |= {f"{name}.{i}": _snapshot(trained, i) for i in spec.recipe.snapshots}
+    files |= {f"{name}.{i}": snapshot(trained, i) for i in spec.training.snapshots}
     for path in (*files.values(), trained / "metrics.json", trained / "curve.csv"):
         if not path.is_file():
             raise DissectionError(f"network {name}: no {path}; train it first (snakemake weights)")
@@ -402,10 +402,11 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, CURVE).round().astype(int))]
     metrics = json.loads((trained / "metrics.json").read_text())
     labels = metrics.pop("labels", None)
+    how = {"input", "recipe"} if spec.recipe else {"latent", "adversarial"}
     about: dict[str, Any] = {
-        **spec.model_dump(mode="json", include={"module", "arguments", "input", "recipe"}),
-        "data": {d: _origin(config, d) for d in dict.fromkeys(sum(spec.recipe.sets(), ()))},
-        "seed": config.seed if spec.recipe.seed is None else spec.recipe.seed,
+        **spec.model_dump(mode="json", include={"module", "arguments", *how}),
+        "data": {d: _origin(config, d) for d in spec.training.datasets},
+        "seed": config.seed if spec.training.seed is None else spec.training.seed,
         "torch": torch.__version__,
         "metrics": metrics,
         "curve": curve.to_dict("list"),

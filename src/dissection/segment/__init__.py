@@ -192,11 +192,9 @@ class Segmenter:
     def _scores(self, images: Tensor, shape: list[int]) -> dict[str, Tensor]:
         """Scores of each head at the size of the labels: of one size as they are, of several the sum of their
         probabilities, of parts within their object."""
-        if self.preprocess.order == "BGR":
-            images = images.flip(1)
         total: dict[str, Tensor] = {}
         for size in self.sizes:
-            found = self.network(self.preprocess.normalise(_scaled(images, size)))
+            found = self.network(network_input(self.preprocess, _scaled(images, size)))
             for head in HEADS:
                 scores = found[head]
                 if list(scores.shape[2:]) != shape:
@@ -212,6 +210,11 @@ def _runs(classes: Classes) -> dict[str, slice]:
     """Object -> its channels of the part head."""
     ends = np.cumsum([0, *(len(classes.object_part[owner]) for owner in classes.owners)]).tolist()
     return {owner: slice(*ends[i : i + 2]) for i, owner in enumerate(classes.owners)}
+
+
+def network_input(preprocess: Preprocess, rgb: Tensor) -> Tensor:
+    """(n, 3, size, size) RGB in units of 0 to 255, reordered and normalised."""
+    return preprocess.normalise(rgb if preprocess.order == "RGB" else rgb.flip(1))
 
 
 def _scaled(images: Tensor, size: int) -> Tensor:

@@ -7,12 +7,41 @@ Generators are trained on these, for a door or a window must cover several pixel
 # fmt: off
 from dissection.data.scenes.canvas import Canvas, Colour, dim
 from dissection.data.scenes.indoors import (
-    CLOTHS, WOODS, Room, cabinet, carpet, chair, decorate, fireplace, floor_lamp, hanging, plant, sofa, table,
-    table_lamp, television,
+    CLOTHS,
+    WOODS,
+    Room,
+    cabinet,
+    carpet,
+    chair,
+    decorate,
+    fireplace,
+    floor_lamp,
+    hanging,
+    plant,
+    sofa,
+    table,
+    table_lamp,
+    television,
 )
 from dissection.data.scenes.outdoors import (
-    CHURCHES, DOMES, PALE, ROOFS, Wall, bush, car, door, facade, fence, hills, lawn, person, sky, steeple, tree,
-    walkway, windows,
+    CHURCHES,
+    DOMES,
+    PALE,
+    ROOFS,
+    Wall,
+    bush,
+    car,
+    door,
+    facade,
+    fence,
+    hills,
+    lawn,
+    person,
+    sky,
+    steeple,
+    tree,
+    walkway,
+    windows,
 )
 
 
@@ -28,7 +57,8 @@ def church(c: Canvas, x: float, y: float) -> None:
         tower = d.pick((0.0, -1.0, 1.0)) * (half - 0.02)
         steeple(c, x + tower, d(0.17, 0.21), peak + (0.02 if tower == 0 else 0.1), foot, wall, top, cap)
         facade(c, x - half, eaves, x + half, foot, wall, "building")
-        c.poly(((x, peak), (x + half + 0.03, eaves + 0.01), (x - half - 0.03, eaves + 0.01)), roof, "roof<building", "tile")
+        c.poly(((x, peak), (x + half + 0.03, eaves + 0.01), (x - half - 0.03, eaves + 0.01)), roof, "roof<building",
+            "tile")
         c.poly(((x, peak + 0.06), (x + half - 0.05, eaves + 0.01), (x - half + 0.05, eaves + 0.01)), wall[0],
             "building.gable", material)
         spots = [x - 0.66 * half, x + 0.66 * half]
@@ -58,7 +88,8 @@ def church_outdoor(c: Canvas) -> None:
     c.near = 1.0
     for side in (-1, 1):
         if d.chance(0.65):
-            tree(c, x + side * d(0.3, 0.46), y + d(0.0, 0.06), d(0.44, 0.68), d.pick(("round", "round", "conifer", "autumn")))
+            kind = d.pick(("round", "round", "conifer", "autumn"))
+            tree(c, x + side * d(0.3, 0.46), y + d(0.0, 0.06), d(0.44, 0.68), kind)
         elif d.chance(0.2):
             bush(c, x + side * d(0.2, 0.32), y + d(0.03, 0.06), d(0.1, 0.14))
     if d.chance(0.08):

@@ -72,7 +72,8 @@ class Room:
 
     def _shell(self, finish: str, close: bool) -> None:
         c, d, near = self.c, self.c.dice, self.near
-        finish = finish or ("painted" if d.chance(0.85 if close else 0.6) else d.pick(("paper", "paper", "brick", "wood")))
+        painted = 0.85 if close else 0.6
+        finish = finish or ("painted" if d.chance(painted) else d.pick(("paper", "paper", "brick", "wood")))
         plain = {"brick": (172, 96, 76), "wood": (176, 128, 84), "tile": (216, 224, 226)}
         paper = d.near(plain.get(finish) or d.pick(PAPERS), 11)
         texture = None

@@ -73,7 +73,9 @@ def write_scenes(spec: config.Scenes, seed: int, out: Path, workers: int = 1) ->
     {"broden": _broden, "places": _places, "lsun": _lsun}[spec.format](
         spec, domains, seed, beside, workers
     )
-    settings = {"seed": seed, **spec.model_dump(mode="json")}
+    # the option is younger than others: what was drawn without it stays the same to the byte
+    without = set() if spec.close else {"close"}
+    settings = {"seed": seed, **spec.model_dump(mode="json", exclude=without)}
     (beside / "scenes.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     if out.exists():
         shutil.rmtree(out)
