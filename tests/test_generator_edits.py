@@ -17,6 +17,7 @@ from dissection.intervene.generator import (
     single_cells,
     sweep,
 )
+from dissection.intervene.local import Chain, following
 from dissection.probe import Probe
 
 UNITS, SIZE, GRID, IMAGE = 12, 16, 4, 16
@@ -25,7 +26,7 @@ PLANTED = [3, 7]  # draw green together
 DECOY = 5  # on wherever they are, and draws nothing
 
 
-class Planted(nn.Module):
+class Planted(nn.Sequential):
     """z -> features that are on at random places -> colours; grey where no unit is on."""
 
     def __init__(self):
@@ -34,31 +35,38 @@ class Planted(nn.Module):
         self.layer1 = nn.Sequential(
             nn.Linear(SIZE, UNITS * GRID * GRID), nn.Unflatten(1, (UNITS, GRID, GRID)), nn.ReLU()
         )
+        self.layer2 = nn.Sequential(
+            nn.Upsample(scale_factor=4), nn.Conv2d(UNITS, 8, 3, padding=1), nn.ReLU()
+        )
+        self.layer3 = nn.Sequential(nn.Conv2d(8, 3, 1), nn.Hardtanh())
         with torch.no_grad():
             weight = torch.randn(UNITS, GRID * GRID, SIZE, generator=draw) / SIZE**0.5
             weight[DECOY] = 2 * weight[3]  # what the causal units have in common
             weight[3], weight[7] = weight[3] + weight[7] / 2, weight[3] - weight[7] / 2
             self.layer1[0].weight.copy_(weight.flatten(0, 1))
             self.layer1[0].bias.fill_(-0.4)
-        self.layer2 = nn.Sequential(nn.Upsample(scale_factor=4), nn.Conv2d(UNITS, 8, 3, padding=1))
-        self.layer3 = nn.Conv2d(8, 3, 1)
-        with torch.no_grad():
-            for conv in (self.layer2[1], self.layer3):
+            paint, colour = self.layer2[1], self.layer3[0]
+            for conv in (paint, colour):
                 conv.weight.zero_()
                 conv.bias.zero_()
             for unit in PLANTED:
-                self.layer2[1].weight[0, unit, 1, 1] = 1.0
-                self.layer2[1].weight[0, unit, 1, 0] = 0.25
+                paint.weight[0, unit, 1, 1] = 1.0
+                paint.weight[0, unit, 1, 0] = 0.25
             for unit in (0, 1, 2):  # brightness
-                self.layer2[1].weight[1, unit] = 0.05
+                paint.weight[1, unit] = 0.05
             for unit in (4, 6):  # blue
-                self.layer2[1].weight[2, unit, 1, 1] = 1.0
-            self.layer3.weight[1, 0] = 0.7  # green
-            self.layer3.weight[:, 1] = 0.2
-            self.layer3.weight[2, 2] = 0.9
+                paint.weight[2, unit, 1, 1] = 1.0
+            colour.weight[1, 0] = 0.7  # green
+            colour.weight[:, 1] = 0.2
+            colour.weight[2, 2] = 0.9
+
+
+class Unchained(Planted):
+    """The same, but what follows the layer is more than a chain of modules."""
 
     def forward(self, z):
-        return self.layer3(self.layer2(self.layer1(z)).relu()).clamp(-1, 1)
+        features = self.layer1(z)
+        return self.layer3(self.layer2(features)) + 0 * features.mean((1, 2, 3), keepdim=True)
 
 
 class Colours:
@@ -80,14 +88,19 @@ class Colours:
         return (((green if concept == TREE else blue) - red - 60) / 10).sigmoid()
 
 
-@pytest.fixture
-def network():
-    return Planted()
+@pytest.fixture(params=[Planted, Unchained])
+def network(request):
+    return request.param()
 
 
 @pytest.fixture
 def generator(network):
     return Generator(network, "layer1")
+
+
+@pytest.fixture
+def chained():
+    return Generator(Planted(), "layer1")
 
 
 def latents(images, seed):
@@ -99,7 +112,7 @@ def rerun(network, z, edit):
     with torch.no_grad():
         features = network.layer1(z[None])
         edit(features[0])
-        image = network.layer3(network.layer2(features).relu()).clamp(-1, 1)[0]
+        image = network.layer3(network.layer2(features))[0]
     return np.rint((image.numpy().transpose(1, 2, 0) + 1) * np.float32(127.5)).astype(int)
 
 
@@ -251,15 +264,65 @@ def test_an_edit_that_changes_nothing_is_not_run(generator, monkeypatch):
     z = latents(4, 8)
     changes = [Intervention(torch.zeros(UNITS), 5.0), Intervention(only([3], UNITS))]
     images = []
-    plain = Generator.pixels
+    plain = Generator.edited
 
-    def counted(self, state, features):
+    def counted(self, state, before, image, features, box):
         images.append(len(features))
-        return plain(self, state, features)
+        return plain(self, state, before, image, features, box)
 
-    monkeypatch.setattr(Generator, "pixels", counted)
+    monkeypatch.setattr(Generator, "edited", counted)
     sweep(generator, Colours(), z, changes, [TREE], batch=4)
-    assert sum(images) <= 4 + 4
+    assert 0 < sum(images) <= 4
+
+
+class UnitNorm(nn.Module):
+    def forward(self, x):
+        return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("block", "local"),
+    [
+        (nn.Conv2d(6, 6, 5, padding=2), True),
+        (nn.Sequential(UnitNorm(), nn.Upsample(scale_factor=2), nn.Conv2d(6, 6, 3, padding=1)), True),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), True),
+        (nn.ConvTranspose2d(6, 6, 4, stride=2, padding=1), True),
+        (nn.ReLU(inplace=True), True),
+        (nn.InstanceNorm2d(6), False),  # of the whole image
+        (nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), False),  # a crop is scaled otherwise
+        (nn.Conv2d(6, 6, 3, padding=1, stride=2), False),
+        (nn.AdaptiveAvgPool2d(8), False),
+    ],
+)  # fmt: skip
+@torch.no_grad()
+def test_what_an_edit_reaches_is_all_that_changes(block, local):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 3, padding=1), block, nn.LeakyReLU(0.2),
+        nn.Conv2d(6, 3, 3, padding=1),
+    ).eval()  # fmt: skip
+    chain = Chain(following(network, "0"))
+    assert len(chain.blocks) == 4
+    features = network[0](torch.randn(3, 3, 9, 12))
+    plain = chain.run(features)
+    assert torch.equal(plain[-1], network[1:](features.clone()))
+    assert chain.reach[0] is not None
+    assert (chain.reach[1] is not None) == local
+    images = torch.tensor([2, 0, 2])
+    for rows in (range(1), range(4, 6), range(8, 9), range(9)):
+        for columns in (range(1), range(5, 6), range(11, 12), range(2, 12)):
+            edited = features[images]
+            part = edited[:, :, rows.start : rows.stop, columns.start : columns.stop]
+            part.copy_(torch.randn(part.shape))
+            found = chain.patched(plain, images, edited, (rows, columns))
+            assert torch.allclose(found, network[1:](edited.clone()), atol=1e-5)
+
+
+def test_a_chain_is_fed_by_nothing_else(network):
+    blocks = following(network, "layer1")
+    assert (blocks is None) == isinstance(network, Unchained)
+    nested = nn.Sequential(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()), nn.Conv2d(3, 3, 1))
+    assert following(nested, "0.0") == [nested[0][1], nested[1]]
 
 
 def test_pixels_by_cell_and_centres():
@@ -310,14 +373,14 @@ def dissected_iou(generator, z):
     return (on & pixels[:, None]).sum((0, 2, 3)) / (on | pixels[:, None]).sum((0, 2, 3))
 
 
-SEARCH = causal.Search(places=150, held_out=30, tries=3, epochs=12, batch=10, learning_rate=0.05, l2=0.02)  # fmt: skip
+SEARCH = causal.Search(places=80, held_out=20, tries=3, epochs=12, batch=8, learning_rate=0.05, l2=0.02)  # fmt: skip
 
 
-def test_the_optimisation_finds_the_planted_units(generator):
-    iou = dissected_iou(generator, latents(200, 11))
+def test_the_optimisation_finds_the_planted_units(chained):
+    iou = dissected_iou(chained, latents(200, 11))
     assert iou.argmax() == DECOY
     found = causal.find_units(
-        generator, Colours(), TREE, latents(300, 12), latents(300, 13), iou, SEARCH
+        chained, Colours(), TREE, latents(160, 12), latents(160, 13), iou, SEARCH
     )
     assert set(found.order[:2].tolist()) == set(PLANTED)
     others = [u for u in range(UNITS) if u not in PLANTED]
@@ -330,7 +393,7 @@ def test_the_optimisation_finds_the_planted_units(generator):
     assert found.history["loss"].min() < found.history["loss"].iloc[0]
     by_iou, z = iou.argsort(descending=True), latents(100, 14)
     removed = [
-        causal.effects(sweep(generator, Colours(), z, causal.removals(order, [2]), [TREE]), [TREE])["change"][0]
+        causal.effects(sweep(chained, Colours(), z, causal.removals(order, [2]), [TREE]), [TREE])["change"][0]
         for order in (found.order, by_iou)
     ]  # fmt: skip
     assert removed[0] < removed[1]
@@ -351,7 +414,7 @@ def test_the_objective_is_the_mean_score_where_the_edit_is(network, generator):
             with torch.no_grad():
                 r = network.layer1(place.z[i : i + 1])
                 r[0, :, y, x] = alpha * k + (1 - alpha) * r[0, :, y, x]
-                image = network.layer3(network.layer2(r).relu()).clamp(-1, 1)
+                image = network.layer3(network.layer2(r))
                 score = Colours().scores((image + 1) * 127.5, TREE)[0]
             scores.append(score[4 * y : 4 * y + 4, 4 * x : 4 * x + 4].mean())
         assert effect[row].item() == pytest.approx(float(scores[1] - scores[0]), abs=1e-5)
@@ -440,6 +503,16 @@ def test_a_trace_agrees_with_brute_force(network):
                 moved = (probe.kept[name][0] - plain[name][i]).abs().mean((1, 2))
             expected = (moved / norm)[norm > 0].mean()
             assert float(found[i, j, y, x]) == pytest.approx(float(expected), rel=1e-4)
+    visible = torch.arange(5 * GRID * GRID).view(5, GRID, GRID) % 3 == 0
+    table = causal.by_visibility(found, later, visible).set_index(["layer", "visible"])
+    for j, name in enumerate(later):
+        for shown in (True, False):
+            values = found[:, j].numpy()[visible.numpy() == shown].astype(float)
+            assert table.loc[(name, shown), "locations"] == len(values)
+            assert table.loc[(name, shown), "effect"] == pytest.approx(values.mean())
+            assert table.loc[(name, shown), "interval"] == pytest.approx(
+                2.58 * values.std(ddof=1) / len(values) ** 0.5
+            )
     still = Intervention(torch.zeros(UNITS), 3.0)
     assert not causal.trace(network, "layer1", later, z, still).any()
 

@@ -302,6 +302,42 @@ def test_sizes_are_averaged_as_probabilities():
         assert found["part"][n, y, x] == best
 
 
+@pytest.mark.parametrize("sizes", [[32], [32, 48]])
+@pytest.mark.parametrize("vocabulary", ["netpqc", "net"])
+def test_probabilities_are_those_of_the_heads(sizes, vocabulary):
+    torch.manual_seed(0)
+    network = upernet(objects=6, parts=11, materials=3, scenes=1, **MINI).eval()
+    segmenter = Segmenter(network, Preprocess(model.Input(size=32)), CLASSES, vocabulary, sizes)
+    images = torch.randint(0, 256, (2, 3, 32, 32)).float().requires_grad_()
+    share = {"object": 0, "part": 0, "material": 0}
+    for size in sizes:
+        scaled = images if size == 32 else nn.functional.interpolate(images, size, mode="bilinear")
+        scores = network(segmenter.preprocess.normalise(scaled))
+        for head in share:
+            some = nn.functional.interpolate(scores[head], (32, 32), mode="bilinear")
+            runs = [2, 3, 3, 3] if head == "part" else [some.shape[1]]
+            share[head] += torch.cat([s.softmax(1) for s in some.split(runs, 1)], 1) / len(sizes)
+    thing, part = share["object"], share["part"]
+    door = thing[:, 4] + thing[:, 3] * part[:, RUNS["building"] + 2]
+    expected = {"tree": thing[:, 2], "stone": share["material"][:, 2],
+                "roof": thing[:, 3] * part[:, RUNS["building"] + 1]}  # fmt: skip
+    if vocabulary == "net":  # parts of few objects
+        expected["door"] = door
+    else:
+        expected["door"] = door + thing[:, 5] * part[:, RUNS["car"] + 2]
+        expected["trunk"] = thing[:, 2] * part[:, RUNS["tree"] + 2]
+    number = {name: i for i, name in segmenter.concepts.name.items()}
+    for name, probability in expected.items():
+        found = segmenter.scores(images, number[name])
+        assert torch.allclose(found, probability, atol=1e-6)
+    (gradient,) = torch.autograd.grad(found.sum(), images)
+    assert gradient.abs().sum() > 0
+    if vocabulary == "netpqc":
+        for name in ("tree-t", world.CATEGORY["color"][0]):
+            with pytest.raises(DissectionError, match=f"{name}.*no probability"):
+                segmenter.scores(images, number[name])
+
+
 def test_labels_do_not_depend_on_the_batch():
     sizes = {"objects": 6, "parts": 11, "materials": 3, "scenes": 1}
     torch.manual_seed(0)

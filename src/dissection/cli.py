@@ -10,8 +10,9 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -117,12 +118,17 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
         key = "adversarial" if spec.latent else "recipe"
         raise DissectionError(f"{config}: networks.{network}.{key}: missing; it says how to train")
     _use_threads(threads)
-    train_set, *validation_set = (
-        join([dataset_of(profile, name) for name in names]) for names in spec.training.sets()
-    )
-    fit: Any = adversarial.train if spec.latent else train
-    more = [parsing] if spec.recipe and spec.recipe.target == "parsing" else []
-    fit(profile, network, train_set, *validation_set, out, _device(profile), *more)
+    device = _device(profile)
+
+    def opened(names: Sequence[str]):
+        return join([dataset_of(profile, name) for name in names])
+
+    if spec.adversarial is not None:
+        adversarial.train(profile, network, opened(spec.adversarial.datasets), out, device)
+        return
+    train_set, validation_set = map(opened, spec.training.sets())
+    learn = parsing if spec.training.target == "parsing" else None
+    train(profile, network, train_set, validation_set, out, device, learn)
 
 
 @app.command()

@@ -141,10 +141,14 @@ class Recipe(Section):
     weight_decay: float = Field(default=5e-4, ge=0, description="decoupled weight decay")
     snapshots: list[int] = Field(default=[], description="iterations at which the weights are kept")
 
-    def sets(self) -> tuple[tuple[str, ...], ...]:
+    def sets(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The datasets to train on, and those to validate on."""
         train, validation = zip((self.dataset, self.validation), *self.further, strict=True)
         return train, validation
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sum(self.sets(), ())))
 
 
 class Latent(Section):
@@ -187,8 +191,9 @@ class Adversarial(Section):
     stddev: bool = Field(default=True, description="the critic sees how much a batch varies")
     snapshots: list[int] = Field(default=[], description="iterations at which the weights are kept")
 
-    def sets(self) -> tuple[tuple[str, ...], ...]:
-        return ((self.dataset,),)
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return (self.dataset,)
 
 
 class Network(Section):

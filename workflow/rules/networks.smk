@@ -9,16 +9,15 @@ def trained(network, name):
 
 
 def training_data(wildcards):
-    sets = sum(RECIPES[wildcards.network].sets(), ())
+    sets = RECIPES[wildcards.network].datasets
     return [file for name in sets for file in held(CONFIG.datasets[name].asset)]
 
 
 def training_sources(wildcards):
-    recipe = RECIPES[wildcards.network]
-    if CONFIG.networks[wildcards.network].latent:
+    recipe = CONFIG.networks[wildcards.network].recipe
+    if recipe is None:
         return sources("dissection.networks.adversarial")
-    parsing = recipe.target == "parsing"
-    return sources("dissection.segment.train" if parsing else "dissection.networks.train")
+    return sources(f"dissection.{'segment' if recipe.target == 'parsing' else 'networks'}.train")
 
 
 rule train:
@@ -49,7 +48,7 @@ rule train:
             networks={
                 w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"})
             },
-            datasets={d: CONFIG.datasets[d] for d in sum(RECIPES[w.network].sets(), ())},
+            datasets={d: CONFIG.datasets[d] for d in RECIPES[w.network].datasets},
         ),
     shell:
         """

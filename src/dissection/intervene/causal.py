@@ -239,9 +239,9 @@ def find_units(
     steps = tqdm(range(search.epochs + 1), "alpha", unit="epoch", disable=not progress)
     for epoch in steps:  # epoch 0 is the alpha from IoU
         for some in torch.randperm(n - held, generator=draw).split(search.batch) if epoch else ():
-            optimiser.zero_grad()
             penalty = search.l2 * alpha.square().sum()
-            (penalty - objective.effect(alpha, train, some).mean()).backward()
+            loss = penalty - objective.effect(alpha, train, some).mean()
+            (alpha.grad,) = torch.autograd.grad(loss, alpha)  # and none for the segmenter's weights
             optimiser.step()
             alpha.data.clamp_(0, 1)
         with torch.no_grad():
@@ -249,10 +249,10 @@ def find_units(
             effect = float(
                 torch.cat([objective.effect(alpha, test, some) for some in parts]).mean()
             )
-            loss = search.l2 * float(alpha.square().sum()) - effect
-        history.append({"epoch": epoch, "loss": loss, "effect": effect})
-        if loss < least:
-            best, least = alpha.detach().clone(), loss
+            held_out = search.l2 * float(alpha.square().sum()) - effect
+        history.append({"epoch": epoch, "loss": held_out, "effect": effect})
+        if held_out < least:
+            best, least = alpha.detach().clone(), held_out
     order = sorted(range(len(best)), key=lambda u: (-float(best[u]), -float(start[u]), u))
     return Causal(best.cpu(), torch.tensor(order), value, pd.DataFrame(history), (n - held, held))
 
@@ -406,17 +406,9 @@ def by_context(insertions: Insertions, concepts: pd.DataFrame, least: int = 1) -
     error = (residual.groupby("concept").sum() * number / (number - 1)) ** 0.5 / found["locations"]
     found["interval"] = INTERVAL * error.where(number > 1)
     found = found[found["locations"] >= least].join(concepts[["name", "category"]]).reset_index()
-    order = [
-        "concept",
-        "name",
-        "category",
-        "locations",
-        "images",
-        "effect",
-        "deviation",
-        "interval",
-    ]
-    return found.sort_values("effect", ascending=False, kind="stable")[order].reset_index(drop=True)
+    found = found.sort_values(["effect", "concept"], ascending=[False, True])
+    first = ["concept", "name", "category"]
+    return found[first + [c for c in found if c not in first]].reset_index(drop=True)
 
 
 @torch.no_grad()
@@ -448,7 +440,7 @@ def trace(network: nn.Module, layer: str, later: Sequence[str], z: Tensor, chang
         effect = torch.zeros(len(some) * h * w, len(later), device=device)
         for pair in torch.arange(len(effect), device=device).split(batch):
             image, where = pair // (h * w), cells[pair % (h * w)]
-            force = Intervention(change.alpha.to(device), change.value, where)
+            force = Intervention(change.alpha, change.value, where)
             with Probe(network, later, {layer: force}) as probe:
                 probe(some[image])
                 for j, (name, norm) in enumerate(zip(later, norms, strict=True)):
@@ -456,3 +448,21 @@ def trace(network: nn.Module, layer: str, later: Sequence[str], z: Tensor, chang
                     effect[pair, j] = (moved / norm)[:, norm > 0].mean(1).float()
         found.append(effect.view(len(some), h, w, len(later)).permute(0, 3, 1, 2).cpu())
     return torch.cat(found)
+
+
+def by_visibility(traces: Tensor, layers: Sequence[str], visible: Tensor) -> pd.DataFrame:
+    """
+    Figure A-6, right: layer, visible (whether the insertion shows in the image), locations, effect (mean over them),
+    interval (99 %).
+
+    traces: (images, layers, h, w) of `trace`; visible: (images, h, w) bool, as where `insert_each` changes pixels.
+    """
+    rows = []
+    for j, layer in enumerate(layers):
+        for shown in (True, False):
+            effect = traces[:, j][visible == shown].double()
+            error = float(effect.std()) / len(effect) ** 0.5 if len(effect) > 1 else float("nan")
+            mean = float(effect.mean()) if len(effect) else float("nan")
+            rows.append({"layer": layer, "visible": shown, "locations": len(effect), "effect": mean,
+                         "interval": INTERVAL * error})  # fmt: skip
+    return pd.DataFrame(rows)

@@ -13,7 +13,8 @@ An intervention puts alpha k + (1 - alpha) r in place of the features r at the l
 strength alpha for each unit; 0 and 1 give eq. 4.3. P are places of the layer's grid, (h, w) bool.
 
 Counts are integers for each image and each intervention: they do not depend on the batch, and parts of a sample
-are joined by concatenation. An intervention that leaves an image's features as they are is not run.
+are joined by concatenation. An intervention that leaves an image's features as they are is not run, and one at a few
+places only as far as they reach (`local`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from dissection.intervene.local import Box, Chain, following
 from dissection.probe import split
 
-BATCH = 32
+BATCH = 16
 
 
 class Segmenter(Protocol):
@@ -49,12 +51,18 @@ class Segmenter(Protocol):
 
 
 class Generator:
-    """A generator cut behind a layer. It is put in eval mode, and its weights no longer ask for gradients."""
+    """
+    A generator cut behind a layer. It is put in eval mode and channels-last, and its weights no longer ask for
+    gradients.
+    """
 
     def __init__(self, network: nn.Module, layer: str):
         network.eval().requires_grad_(False)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = next(network.parameters()).device
-        self._head, self.tail = split(network, layer)
+        self._head, self._tail = split(network, layer)
+        blocks = following(network, layer)
+        self.chain = None if blocks is None else Chain(blocks)
 
     @torch.no_grad()
     def head(self, z: Tensor) -> tuple[Tensor, ...]:
@@ -63,13 +71,34 @@ class Generator:
 
     def pixels(self, state: tuple[Tensor, ...], features: Tensor) -> Tensor:
         """(n, 3, H, W), 0 to 255, not rounded: the image with `features` in place of state[0]; differentiable."""
-        return self.tail(state, features).clamp(-1, 1).add(1).mul(127.5)
+        return _pixels(self._tail(state, features))
 
     @torch.no_grad()
     def images(self, state: tuple[Tensor, ...], change: "Intervention | None" = None) -> Tensor:
         """(n, 3, H, W) uint8"""
         features = state[0] if change is None else change(state[0])
         return self.pixels(state, features).round().to(torch.uint8)
+
+    @torch.no_grad()
+    def plain(self, state: tuple[Tensor, ...]) -> list[Tensor]:
+        """What `edited` starts from: the input of each block behind the layer, if it is a chain, and the output."""
+        return [self._tail(state, state[0])] if self.chain is None else self.chain.run(state[0])
+
+    @torch.no_grad()
+    def edited(self, state: tuple[Tensor, ...], plain: list[Tensor], image: Tensor, features: Tensor,
+               box: Box) -> Tensor:  # fmt: skip
+        """(n, 3, H, W) uint8: state's images image[i], with features[i], which differ from theirs inside `box` only.
+
+        Behind the layer, only what the box reaches is computed, if that is a chain of modules."""
+        if self.chain is None or [len(side) for side in box] == list(features.shape[2:]):
+            x = self._tail(tuple(s[image] for s in state), features)
+        else:
+            x = self.chain.patched(plain, image, features, box)
+        return _pixels(x).round().to(torch.uint8)
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return x.clamp(-1, 1).add(1).mul(127.5)
 
 
 @dataclass(frozen=True)
@@ -82,14 +111,16 @@ class Intervention:
 
     def __call__(self, features: Tensor) -> Tensor:
         """(n, units, h, w) -> alpha k + (1 - alpha) r at P, r elsewhere (eq. 4.5); differentiable in alpha."""
-        value = torch.as_tensor(self.value, device=features.device).expand_as(self.alpha)
+        alpha = self.alpha.to(features)
+        value = torch.as_tensor(self.value).to(alpha).expand_as(alpha)
         where = features.new_ones(features.shape[2:]) if self.where is None else self.where
-        return blend(features, self.alpha[None], value[None], where.expand(len(features), -1, -1))
+        where = where.to(alpha).expand(len(features), -1, -1)
+        return blend(features, alpha[None], value[None], where)
 
 
 def blend(features: Tensor, alpha: Tensor, value: Tensor, where: Tensor) -> Tensor:
     """features: (n, units, h, w); alpha, value: (n or 1, units); where: (n, h, w)."""
-    strength = alpha[:, :, None, None] * where[:, None].to(features.dtype)
+    strength = alpha[:, :, None, None] * where[:, None].to(alpha.dtype)
     # Not r + alpha (k - r), which only comes near k when alpha is 1.
     return strength * value[:, :, None, None] + (1 - strength) * features
 
@@ -144,8 +175,8 @@ def cell_centres(maps: Tensor, h: int, w: int) -> Tensor:
 
 
 def label_maps(segmenter: Segmenter, images: Tensor) -> Tensor:
-    """(n, maps, H, W): the labels of all categories, one above the other."""
-    return torch.cat(list(segmenter(images).values()), 1)
+    """(n, maps, H, W): the labels of all categories, one above the other, where the images are."""
+    return torch.cat(list(segmenter(images).values()), 1).to(images.device)
 
 
 class Counts(NamedTuple):
@@ -168,33 +199,67 @@ def sweep(generator: Generator, segmenter: Segmenter, z: Tensor, interventions: 
 
     z: (images, size); an intervention's `where` may be (h, w), or (images, h, w).
     """
-    device, numbers = generator.device, torch.tensor(concepts, device=generator.device)
+    numbers = torch.tensor(concepts, device=generator.device)
     parts: list[tuple[Tensor, ...]] = []
     for start, state in heads(generator, z, batch, progress):
         r, n = state[0], len(interventions)
         images, _, h, w = r.shape
         alpha, value, where = _stack(interventions, r, slice(start, start + images))
-        maps = label_maps(segmenter, generator.images(state))
+        plain = generator.plain(state)
+        maps = label_maps(segmenter, _pixels(plain[-1]).round().to(torch.uint8))
         before = cell_pixels(maps, numbers, h, w)  # (images, concepts, h, w)
         after = before.repeat_interleave(n, 0)  # (images * interventions, concepts, h, w)
-        for pair in torch.arange(images * n, device=device).split(batch):
-            image, change = pair // n, pair % n
-            features = blend(r[image], alpha[change], value[change], where[image, change])
-            moved = (features != r[image]).flatten(1).any(1)
-            if moved.any():
-                some = tuple(s[image[moved]] for s in state)
-                edited = generator.pixels(some, features[moved]).round().to(torch.uint8)
-                after[pair[moved]] = cell_pixels(label_maps(segmenter, edited), numbers, h, w)
+        edited = _edited(generator, state, plain, alpha, value, where, batch)
+        for pair, pixels in _gathered(edited, batch):
+            after[pair] = cell_pixels(label_maps(segmenter, pixels), numbers, h, w)
         after = after.unflatten(0, (images, n))
-        cells = cell_area(maps, h, w)
         inside = where[:, :, None]
         part = (
             before.sum((2, 3)), after.sum((3, 4)), (before[:, None] * inside).sum((3, 4)),
-            (after * inside).sum((3, 4)), (cells * where).sum((2, 3)),
+            (after * inside).sum((3, 4)), (cell_area(maps, h, w) * where).sum((2, 3)),
             cell_centres(maps, h, w).int(),
         )  # fmt: skip
         parts.append(tuple(t.cpu() for t in part))
     return Counts(*(torch.cat(p) for p in zip(*parts, strict=True)))
+
+
+def _edited(generator: Generator, state: tuple[Tensor, ...], plain: list[Tensor], alpha: Tensor, value: Tensor,
+            where: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
+    """Numbers of (image, intervention) pairs and their images, `batch` at most, where any feature changes."""
+    r, n = state[0], len(alpha)
+    for box, pair in _by_box(where.flatten(0, 1), batch):
+        image, change = pair // n, pair % n
+        features = blend(r[image], alpha[change], value[change], where[image, change])
+        moved = (features != r[image]).flatten(1).any(1)
+        if moved.any():
+            yield pair[moved], generator.edited(state, plain, image[moved], features[moved], box)
+
+
+def _gathered(
+    parts: Iterator[tuple[Tensor, Tensor]], batch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same, `batch` at least at a time: few pairs share a box, but a segmenter runs best on many images."""
+    waiting: list[tuple[Tensor, Tensor]] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(len(pair) for pair, _ in waiting) >= batch:
+            yield torch.cat([p for p, _ in waiting]), torch.cat([x for _, x in waiting])
+            waiting = []
+    if waiting:
+        yield torch.cat([p for p, _ in waiting]), torch.cat([x for _, x in waiting])
+
+
+def _by_box(where: Tensor, batch: int) -> Iterator[tuple[Box, Tensor]]:
+    """(n, h, w) bool -> the box about the places of some masks, and their numbers, `batch` at most at a time."""
+    ends = []
+    for axis in (2, 1):  # rows, then columns
+        some = where.any(axis).byte()
+        ends += [some.argmax(1), some.shape[1] - some.flip(1).argmax(1)]
+    boxes, which = torch.stack(ends, 1).unique(dim=0, return_inverse=True)
+    somewhere = where.flatten(1).any(1)
+    for i, (top, bottom, left, right) in enumerate(boxes.tolist()):
+        for pair in ((which == i) & somewhere).nonzero()[:, 0].split(batch):
+            yield (range(top, bottom), range(left, right)), pair
 
 
 def heads(

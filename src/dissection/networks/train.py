@@ -405,7 +405,7 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     how = {"input", "recipe"} if spec.recipe else {"latent", "adversarial"}
     about: dict[str, Any] = {
         **spec.model_dump(mode="json", include={"module", "arguments", *how}),
-        "data": {d: _origin(config, d) for d in dict.fromkeys(sum(spec.training.sets(), ()))},
+        "data": {d: _origin(config, d) for d in spec.training.datasets},
         "seed": config.seed if spec.training.seed is None else spec.training.seed,
         "torch": torch.__version__,
         "metrics": metrics,

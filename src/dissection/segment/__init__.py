@@ -4,6 +4,7 @@
     labels = segmenter(images)                     # (n, 3, h, w) uint8 RGB
     labels["object"]                               # (n, 1, h, w) int32 numbers of segmenter.concepts
     segmenter.concepts.loc[4]                      # name: tree, category: object
+    segmenter.scores(images.float(), 4)            # (n, h, w) its probability, with a gradient
 
 The labels are those of a dataset: several maps, of one category or of several, may name several concepts at
 one pixel, and 0 is none. A part that is an object elsewhere (a door of a building) has the object's number.
@@ -159,14 +160,41 @@ class Segmenter:
                 found[head].append(best)
         return {head: torch.cat(parts) for head, parts in found.items()}
 
+    def scores(self, images: Tensor, concept: int) -> Tensor:
+        """
+        (n, 3, h, w) RGB from 0 to 255 -> (n, h, w) probability of an object, a part or a material, differentiable.
+
+        Of a part: of some object having it there. What is an object and a part counts as either. All images are run
+        at once. Raises DissectionError for a half or a colour, which are decided from labels and pixels.
+        """
+        found = self._scores(images.to(self._device), list(images.shape[2:]))
+
+        def share(scores: Tensor) -> Tensor:
+            several = len(self.sizes) > 1
+            return scores / scores.sum(1, keepdim=True) if several else scores.softmax(1)
+
+        objects, material = len(self.classes.object), concept - self._first_material + 1
+        if 0 < material < len(self.classes.material):
+            return share(found["material"])[:, material]
+        thing = share(found["object"])
+        scores = [thing[:, concept]] if concept < objects else []
+        for owner in self._owners:
+            run = self._runs[owner]
+            for channel in (self._part_number[run] == concept).nonzero()[:, 0].tolist():
+                part = share(found["part"][:, run])[:, channel]
+                scores.append(thing[:, self.classes.object.index(owner)] * part)
+        if not scores:
+            raise DissectionError(
+                f"concept {self.concepts.name[concept]!r}: has no probability; choose an object, a part or a material"
+            )
+        return torch.stack(scores).sum(0)
+
     def _scores(self, images: Tensor, shape: list[int]) -> dict[str, Tensor]:
         """Scores of each head at the size of the labels: of one size as they are, of several the sum of their
         probabilities, of parts within their object."""
-        if self.preprocess.order == "BGR":
-            images = images.flip(1)
         total: dict[str, Tensor] = {}
         for size in self.sizes:
-            found = self.network(self.preprocess.normalise(_scaled(images, size)))
+            found = self.network(network_input(self.preprocess, _scaled(images, size)))
             for head in HEADS:
                 scores = found[head]
                 if list(scores.shape[2:]) != shape:
@@ -182,6 +210,11 @@ def _runs(classes: Classes) -> dict[str, slice]:
     """Object -> its channels of the part head."""
     ends = np.cumsum([0, *(len(classes.object_part[owner]) for owner in classes.owners)]).tolist()
     return {owner: slice(*ends[i : i + 2]) for i, owner in enumerate(classes.owners)}
+
+
+def network_input(preprocess: Preprocess, rgb: Tensor) -> Tensor:
+    """(n, 3, size, size) RGB in units of 0 to 255, reordered and normalised."""
+    return preprocess.normalise(rgb if preprocess.order == "RGB" else rgb.flip(1))
 
 
 def _scaled(images: Tensor, size: int) -> Tensor:

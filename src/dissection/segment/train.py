@@ -21,23 +21,20 @@ from dissection.data import Dataset
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess
 from dissection.networks.train import Learner, parts
-from dissection.segment import Segmenter
+from dissection.segment import Segmenter, network_input
 from dissection.segment.classes import HEADS, NONE, Classes
 
 RARE = 10  # images that a class or a pair must be seen in
 KINDS = 5  # what lies on more kinds of things than these is a part of none
-SHARE = {
-    "object": 1.0,
-    "part": 0.5,
-    "material": 1.0,
-    "scene": 0.25,
-}  # in the loss (Xiao et al. 2018)
+# of each head in the loss (Xiao et al. 2018)
+SHARE = {"object": 1.0, "part": 0.5, "material": 1.0, "scene": 0.25}
+SIDES = (1, 1, 1 / 2, 1 / 2, 3 / 4, 1 / 2, 3 / 8, 1 / 2)  # what eighths of the images are shrunk to
 BEND = 0.04  # spread of the bending of images, as a share of half their size
 UNKNOWN = -1
 
 
 class Annotated(NamedTuple):
-    """images: (n, s, s, 3) uint8. maps: (n, 4, s, s) int16 numbers of a dataset's concepts: the thing, what
+    """images: (n, s, s, 3) uint8 RGB. maps: (n, 4, s, s) int16 numbers of a dataset's concepts: the thing, what
     it lies on, its part, its material. scene: (n,) number, or 0."""
 
     images: Tensor
@@ -59,7 +56,7 @@ def parsing(
     with torch.inference_mode():
         scores = network.eval()(torch.zeros(1, 3, *[preprocess.size] * 2, device=device))
     found = {f"{head}s": scores[head].shape[1] for head in SHARE}
-    if found != {**found, **classes.sizes()}:
+    if found != classes.sizes():
         raise DissectionError(
             f"networks.{name}.arguments: its heads have {found} classes, its training set {classes.sizes()}"
         )
@@ -74,7 +71,7 @@ def parsing(
     def step(chosen: Tensor) -> tuple[Tensor, Tensor]:
         images, target = bend(annotated.images[chosen], targets[chosen], side)
         scenes, target = annotated_scenes[chosen].to(device), target.to(device)
-        pixels = preprocess.normalise(degrade(images)).to(device)
+        pixels = network_input(preprocess, degrade(images)).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             scores = network(pixels.contiguous(memory_format=torch.channels_last))
         return loss_of(scores, target, scenes, allowed)
@@ -115,7 +112,8 @@ def annotations(dataset: Dataset, preprocess: Preprocess, memory_gb: float) -> A
     images = torch.empty(count, size, size, 3, dtype=torch.uint8)
     maps, scene = np.zeros((count, 4, size, size), np.int16), torch.zeros(count, dtype=torch.int64)
     for index in tqdm(range(count), desc="load images", unit="image"):
-        images[index] = preprocess.crop(dataset.image(index)).permute(1, 2, 0)
+        pixels = preprocess.crop(dataset.image(index)).permute(1, 2, 0)
+        images[index] = pixels if preprocess.order == "RGB" else pixels.flip(2)
         labels = {k: preprocess.labels(v, 1) for k, v in dataset.labels(index).items()}
         if "object" in labels:
             maps[index, 0] = labels["object"][0]
@@ -252,18 +250,8 @@ def degrade(images: Tensor) -> Tensor:
     blotches = torch.randn(n, 3, 6, 6) * 14 * torch.rand(n, 1, 1, 1)
     images = images + interpolate(blotches, (size, size), mode="bicubic")
     noise = 9 * torch.rand(n, 1, 1, 1) ** 2
-    shares = (
-        1,
-        1,
-        1 / 2,
-        1 / 2,
-        3 / 4,
-        1 / 2,
-        3 / 8,
-        1 / 2,
-    )  # of its pixels a side, an eighth of the images each
     result = []
-    for some, loud, share in zip(images.chunk(8), noise.chunk(8), shares, strict=False):
+    for some, loud, share in zip(images.chunk(8), noise.chunk(8), SIDES, strict=False):
         small = interpolate(some, (int(size * share),) * 2, mode="bilinear", antialias=True)
         small = small + loud * torch.randn_like(small)
         result.append(interpolate(small, (size, size), mode="bilinear"))
