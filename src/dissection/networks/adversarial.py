@@ -355,7 +355,7 @@ def _fit(
         for key, part in parts.state().items():
             part.load_state_dict(saved[key])
         curve, seconds = saved["curve"], saved["seconds"]
-    iteration = len(curve) * ROUND
+    iteration = int(curve[-1]["iteration"]) if curve else 0
     with tqdm(
         total=recipe.iterations, initial=iteration, desc=f"train {name}", unit="step"
     ) as progress:
