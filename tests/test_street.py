@@ -19,7 +19,7 @@ def test_every_row_of_the_street_profile(tmp_path: Path) -> None:
     profile = yaml.safe_load(file.read_text()) | {"downloads": str(STREET)}
     for dataset in profile["datasets"].values():
         dataset["images"] = 40
-    profile["dissections"][0]["bases"] = [{"layer": "fire9", "powers": [0.5, 1], "seeds": [1]}]
+    profile["dissections"][1]["bases"] = [{"layer": "fire9", "powers": [0.5, 1], "seeds": [1]}]
     file.write_text(yaml.safe_dump(profile, sort_keys=False))
     made.run("snakemake", "--configfile", "config/street.yaml")
 
