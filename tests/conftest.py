@@ -79,7 +79,8 @@ def tiny(profile: dict) -> dict:
         if "scenes" in asset:
             asset["scenes"]["images"] = 200 if asset["scenes"].get("split") == "train" else 40
     dissections = [e | {"top_images": 2} for e in profile["dissections"] if e["network"] in names]
-    return profile | {"rows": rows, "networks": networks, "dissections": dissections}
+    cut = {"rows": rows, "networks": networks, "dissections": dissections, "segmenters": {}}
+    return profile | cut
 
 
 def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny) -> Workspace:

@@ -67,7 +67,7 @@ def test_unknown_key_suggests_the_nearest(smoke, tmp_path):
 
 def test_missing_key_says_what_it_is(smoke, tmp_path):
     del smoke["networks"]["alexnet_scenes"]["input"]
-    assert "networks.alexnet_scenes.input: missing (input convention)" in problem(smoke, tmp_path)
+    assert "networks.alexnet_scenes: missing input (input convention)" in problem(smoke, tmp_path)
 
 
 def test_wrong_type_and_wrong_choice(smoke, tmp_path):

@@ -20,6 +20,7 @@ from dissection.data.scenes import (
     NUMBER,
     OUTDOORS,
     SCENES,
+    close,
     draw,
     draw_frames,
     write_scenes,
@@ -222,6 +223,59 @@ def test_an_unknown_domain_is_named(tmp_path):
     with pytest.raises(DissectionError, match="moon"):
         write_scenes(spec, 1, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ seen close
+
+
+@pytest.mark.parametrize("domain", close.PAINTERS)
+def test_things_seen_close_are_large_and_labelled(domain):
+    """At 32 pixels: what generators are to draw covers many pixels, and the rules of the world hold."""
+    scenes = [draw(domain, 7, index, 32, close=True) for index in range(EACH)]
+    assert draw(domain, 7, 3, 32, close=True).rgb.tobytes() == scenes[3].rgb.tobytes()
+    assert scenes[3].rgb.tobytes() != draw(domain, 7, 3, 32).rgb.tobytes()
+    pixels = {
+        name: [int((s.labels["object"] == NUMBER[name]).any(0).sum()) for s in scenes]
+        for name in LARGE[domain]
+    }
+    for name, (share, size) in LARGE[domain].items():
+        seen = [count for count in pixels[name] if count]
+        assert len(seen) >= share * EACH, name
+        assert np.median(seen) >= size, name
+    for scene in scenes:
+        first, whole = scene.labels["object"]
+        assert (first > 0).all()
+        doors = first == NUMBER["door"]
+        assert (whole[doors] == NUMBER["building"]).all()
+        assert scene.scene == NUMBER[f"{domain}-s"]
+
+
+# domain -> object: share of the images that show it, pixels of 1024 that it covers there
+LARGE = {
+    "church-outdoor": {"door": (0.9, 24), "tree": (0.6, 90), "window": (0.6, 30), "building": (1, 150)},
+    "bedroom": {"bed": (1, 150), "window": (0.5, 30), "pillow": (0.9, 15)},
+    "kitchen": {"window": (0.5, 60), "stove": (1, 40), "cabinet": (1, 80), "refrigerator": (0.4, 40)},
+    "living_room": {"sofa": (0.4, 90), "window": (0.6, 60), "coffee table": (0.4, 40)},
+    "dining_room": {"dining table": (1, 90), "chair": (0.9, 50), "window": (0.6, 50)},
+    "conference_room": {"conference table": (1, 150), "chair": (0.9, 50), "window": (0.6, 40)},
+}  # fmt: skip
+
+
+def test_close_scenes_are_written_and_others_named(tmp_path):
+    spec = config.Scenes(format="lsun", images=12, size=32, close=True, split="train")
+    write_scenes(spec, 5, tmp_path / "all", 1)
+    dataset = open_dataset(
+        config.Dataset(reader="lsun", asset="a", split="train"), tmp_path / "all"
+    )
+    assert dataset.classes == tuple(sorted(name.replace("-", "_") for name in close.PAINTERS))
+    expected = [draw("bedroom", 5, i, 32, close=True).rgb.astype(int) for i in (1, 7)]
+    found = [dataset.image(i).astype(int) for i in range(12) if dataset.target(i) == 0]
+    for image in found:
+        assert min(abs(image - e).mean() for e in expected) < 3  # but for JPEG
+    with pytest.raises(DissectionError, match=r"'park' seen close; choose from: church-outdoor"):
+        draw("park", 1, 0, close=True)
+    with pytest.raises(DissectionError, match="unknown domain 'park'"):
+        write_scenes(spec.model_copy(update={"domains": ["park"]}), 1, tmp_path / "out")
 
 
 # ------------------------------------------------------------------------------------------------ on disk

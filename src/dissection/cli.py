@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -106,18 +107,28 @@ def scenes(
 @app.command()
 def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
     """Train a network by its recipe, resuming if a checkpoint is there."""
-    from dissection.data import dataset_of
+    from dissection.data import dataset_of, join
+    from dissection.networks import adversarial
     from dissection.networks.train import train
+    from dissection.segment.train import parsing
 
     profile = load(config)
-    recipe = _named(profile, "networks", network).recipe
-    if recipe is None:
-        raise DissectionError(f"{config}: networks.{network}.recipe: missing; it says how to train")
+    spec = _named(profile, "networks", network)
+    if spec.training is None:
+        key = "adversarial" if spec.latent else "recipe"
+        raise DissectionError(f"{config}: networks.{network}.{key}: missing; it says how to train")
     _use_threads(threads)
-    train_set, validation_set = (
-        dataset_of(profile, name) for name in (recipe.dataset, recipe.validation)
-    )
-    train(profile, network, train_set, validation_set, out, _device(profile))
+    device = _device(profile)
+
+    def opened(names: Sequence[str]):
+        return join([dataset_of(profile, name) for name in names])
+
+    if spec.adversarial is not None:
+        adversarial.train(profile, network, opened(spec.adversarial.datasets), out, device)
+        return
+    train_set, validation_set = map(opened, spec.training.sets())
+    learn = parsing if spec.training.target == "parsing" else None
+    train(profile, network, train_set, validation_set, out, device, learn)
 
 
 @app.command()
@@ -132,7 +143,7 @@ def ship(
     from dissection.networks.train import ship
 
     profile = load(config)
-    for name in network or [n for n, spec in profile.networks.items() if spec.recipe]:
+    for name in network or [n for n, spec in profile.networks.items() if spec.training]:
         _named(profile, "networks", name)
         ship(profile, name, paths.trained(profile.profile, name), out)
 

@@ -48,6 +48,10 @@ class Scenes(Section):
         default=0, ge=0, description="index of the first image: disjoint ranges give disjoint sets"
     )
     size: int = Field(default=64, ge=32, le=512, description="height and width in pixels")
+    close: bool = Field(
+        default=False,
+        description="fewer and larger things, for networks of few pixels: churches and rooms only",
+    )
     split: Literal["train", "val"] = Field(
         default="val", description="split named by the folders and lists (Broden splits by hash)"
     )
@@ -121,11 +125,15 @@ class Recipe(Section):
     validation: str = Field(description="dataset to measure accuracy on")
     target: Literal[
         "class", "object", "hybrid", "context", "puzzle", "egomotion", "tracking", "moving", "videoorder",
-        "audio", "crosschannel", "colorization", "objectcentric",
+        "audio", "crosschannel", "colorization", "objectcentric", "parsing",
     ] = Field(
         default="class",
-        description="what to learn: the class of an image, of an object cut out, both, or a self-supervised task",
+        description="what to learn: the class of an image, of an object cut out, both, a self-supervised task,"
+        " or the labels of every pixel",
     )  # fmt: skip
+    further: list[tuple[str, str]] = Field(
+        default=[], description="further datasets to train on, each with its own to validate on"
+    )
     seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
     epochs: int = Field(gt=0, description="passes over the training set")
     batch: int = Field(default=64, gt=0, description="images a step")
@@ -133,9 +141,67 @@ class Recipe(Section):
     weight_decay: float = Field(default=5e-4, ge=0, description="decoupled weight decay")
     snapshots: list[int] = Field(default=[], description="iterations at which the weights are kept")
 
+    def sets(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The datasets to train on, and those to validate on."""
+        train, validation = zip((self.dataset, self.validation), *self.further, strict=True)
+        return train, validation
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(sum(self.sets(), ())))
+
+
+class Latent(Section):
+    """The input of a generator: z, of independent standard normal numbers."""
+
+    size: int = Field(gt=0, description="numbers in z")
+
+
+class Adversarial(Section):
+    """How the generator is trained, against a critic, by `snakemake weights`."""
+
+    dataset: str = Field(description="dataset to learn to draw")
+    loss: Literal["nonsaturating", "wgan-gp"] = Field(
+        default="nonsaturating",
+        description="logistic with R1, or Wasserstein with gradient penalty",
+    )
+    seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
+    iterations: int = Field(gt=0, description="steps of the generator, and of the critic")
+    growth: int = Field(
+        default=0,
+        ge=0,
+        description="iterations at 4 pixels, then to fade each further resolution in, and at each but"
+        " the last; 0: the last from the start",
+    )
+    batch: int = Field(default=32, gt=0, description="images a step")
+    learning_rate: float = Field(default=2e-3, gt=0, description="of Adam")
+    critic_rate: float | None = Field(default=None, gt=0, description="the critic's, if another")
+    penalty: float = Field(gt=0, description="weight of the gradient penalty")
+    every: int = Field(
+        default=16,
+        gt=0,
+        description="iterations from one penalty to the next, which counts for all",
+    )
+    averaging: int = Field(
+        default=10000, gt=0, description="half-life of the averaged generator, in images"
+    )
+    critic: list[int] = Field(
+        min_length=1, description="units of the critic at 4, 8, 16 ... pixels"
+    )
+    stddev: bool = Field(default=True, description="the critic sees how much a batch varies")
+    snapshots: list[int] = Field(default=[], description="iterations at which the weights are kept")
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return (self.dataset,)
+
 
 class Network(Section):
-    """A torch module, its weights, its input and the layers to look at."""
+    """A torch module, its weights, its input and the layers to look at.
+
+    A generator has a `latent` instead of an `input`, which is then None, and is trained by `adversarial`
+    instead of a `recipe`.
+    """
 
     module: str = Field(
         description="`package.module:function` or `file.py:function` that builds the module"
@@ -144,11 +210,51 @@ class Network(Section):
     weights: str | None = Field(
         default=None, description="asset of the weights; none: seeded random weights"
     )
-    input: Input = Field(description="input convention")
+    input: Input = Field(  # type: ignore[assignment] # what takes images has one; a generator, None
+        default=None, description="input convention, of a network of images"
+    )
+    latent: Latent | None = Field(default=None, description="input of a generator of images")
     layers: dict[Name, str] = Field(
         min_length=1, description="layers to look at: printed name -> module path"
     )
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
+    adversarial: Adversarial | None = Field(default=None, description="... a generator")
+
+    @model_validator(mode="after")
+    def _image_or_latent(self) -> "Network":
+        if (self.input is None) == (self.latent is None):
+            raise ValueError("missing input (input convention), or latent of a generator")
+        if (self.recipe and self.latent) or (self.adversarial and self.input):
+            raise ValueError("recipe is for a network of input, adversarial for one of latent")
+        return self
+
+    @property
+    def training(self) -> Recipe | Adversarial | None:
+        return self.recipe or self.adversarial
+
+    @property
+    def assets(self) -> list[str]:
+        """What it is made of."""
+        mean_image = self.input.mean_image if self.input else None
+        return [asset for asset in (self.weights, mean_image) if asset]
+
+
+class Segmenter(Section):
+    """A network that names what every pixel shows."""
+
+    network: str = Field(description="network with heads for objects, parts and materials")
+    labels: str = Field(
+        description="asset of the classes of its heads: labels.json, or a folder that has one"
+    )
+    vocabulary: str = Field(
+        default="netpqc",
+        pattern="^netp?q?c?$",
+        description="labels to give: net: objects, materials, parts of sky, building and person;"
+        " p: parts of all objects; q: halves of each object (-t, -l, -b, -r); c: colours",
+    )
+    sizes: list[Annotated[int, Field(gt=0)]] = Field(
+        default=[], description="sides of the squares that images are scaled to; none: of its input"
+    )
 
 
 class Basis(Section):
@@ -388,6 +494,9 @@ class Config(Section):
     )
     datasets: dict[Name, Dataset] = Field(default={}, description="datasets by name")
     networks: dict[Name, Network] = Field(default={}, description="networks by name")
+    segmenters: dict[Name, Segmenter] = Field(
+        default={}, description="what labels images that have no labels"
+    )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -434,11 +543,10 @@ class Config(Section):
         rows: dict[str, Any] = {}
         lost, lacking = {}, {}
         for name, network in self.networks.items():
-            made_of = {a for a in (network.weights, network.input.mean_image) if a}
-            if network.recipe and not network.weights:
+            if network.training and not network.weights:
                 lost[name] = [f"weights of {name} (snakemake weights trains them)"]
-            elif made_of & unreleased:
-                lost[name] = sorted(made_of & unreleased)
+            elif unreleased.intersection(network.assets):
+                lost[name] = sorted(unreleased.intersection(network.assets))
         for row, section in self.rows:
             entries = getattr(section, "networks", None) or {}
             pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
@@ -509,11 +617,18 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
     for name, network in config.networks.items():
         if network.weights is not None:
             yield f"networks.{name}.weights", network.weights, assets
-        if network.input.mean_image is not None:
+        if network.input and network.input.mean_image is not None:
             yield f"networks.{name}.input.mean_image", network.input.mean_image, assets
         if network.recipe is not None:
             yield f"networks.{name}.recipe.dataset", network.recipe.dataset, datasets
             yield f"networks.{name}.recipe.validation", network.recipe.validation, datasets
+            for further in sum(network.recipe.further, ()):
+                yield f"networks.{name}.recipe.further", further, datasets
+        if network.adversarial is not None:
+            yield f"networks.{name}.adversarial.dataset", network.adversarial.dataset, datasets
+    for name, segmenter in config.segmenters.items():
+        yield f"segmenters.{name}.network", segmenter.network, networks
+        yield f"segmenters.{name}.labels", segmenter.labels, assets
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         yield f"dissections.{i}.dataset", entry.dataset, datasets
@@ -577,6 +692,8 @@ def _first(error: ValidationError) -> str:
         text = f"{key}: unknown key, {_choose(last, list(_section(parents).model_fields))}"
     elif first["type"] == "missing":
         text = f"{key}: missing ({_section(parents).model_fields[str(last)].description})"
+    elif first["type"] == "value_error" and isinstance(first["input"], dict):  # of a whole section
+        text = f"{key}: {first['msg'].removeprefix('Value error, ')}"
     else:
         text = f"{key}: {first['msg']}, found {first['input']!r}"
     return text + (f" (and {len(others)} more)" if others else "")

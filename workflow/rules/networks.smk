@@ -1,7 +1,7 @@
 """Networks: training, only ever asked for by `snakemake weights`. No other target leads here: the
 weights that are shipped are assets, and shipping is a deliberate copy (`dissection ship`)."""
 
-RECIPES = {name: n.recipe for name, n in CONFIG.networks.items() if n.recipe}
+RECIPES = {name: n.training for name, n in CONFIG.networks.items() if n.training}
 
 
 def trained(network, name):
@@ -9,19 +9,23 @@ def trained(network, name):
 
 
 def training_data(wildcards):
-    recipe = RECIPES[wildcards.network]
-    return {
-        "train_set": held(CONFIG.datasets[recipe.dataset].asset),
-        "validation_set": held(CONFIG.datasets[recipe.validation].asset),
-    }
+    sets = RECIPES[wildcards.network].datasets
+    return [file for name in sets for file in held(CONFIG.datasets[name].asset)]
+
+
+def training_sources(wildcards):
+    recipe = CONFIG.networks[wildcards.network].recipe
+    if recipe is None:
+        return sources("dissection.networks.adversarial")
+    return sources(f"dissection.{'segment' if recipe.target == 'parsing' else 'networks'}.train")
 
 
 rule train:
     """Train a network by its recipe, from the checkpoint of a run that was broken off if there is one."""
     input:
-        unpack(training_data),
+        data=training_data,
         network=lambda w: module_sources(w.network),
-        sources=sources("dissection.networks.train"),
+        sources=training_sources,
     output:
         weights=trained("{network}", "weights.safetensors"),
         curve=trained("{network}", "curve.csv"),
@@ -44,10 +48,7 @@ rule train:
             networks={
                 w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"})
             },
-            datasets={
-                d: CONFIG.datasets[d]
-                for d in (RECIPES[w.network].dataset, RECIPES[w.network].validation)
-            },
+            datasets={d: CONFIG.datasets[d] for d in RECIPES[w.network].datasets},
         ),
     shell:
         """

@@ -10,7 +10,7 @@ for is absent from its dictionary.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,3 +100,49 @@ def dataset_of(profile: "config.Config", name: str) -> Dataset:
     """The profile's dataset of that name, once its asset is there."""
     spec = profile.datasets[name]
     return open_dataset(spec, asset_path(paths.asset_record(profile.profile, spec.asset)))
+
+
+def join(datasets: Sequence[Dataset]) -> Dataset:
+    """The datasets one after the other; concepts and classes of the same name are one."""
+    return datasets[0] if len(datasets) == 1 else _Joined(datasets)
+
+
+class _Joined(Dataset):
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self._datasets = datasets
+        self._starts = np.cumsum([0, *map(len, datasets)])
+        concepts = pd.concat([d.concepts for d in datasets]).drop_duplicates("name")
+        self.concepts = concepts.set_axis(pd.RangeIndex(1, len(concepts) + 1, name="number"))
+        number = {name: number for number, name in self.concepts["name"].items()}
+        self.classes = tuple(dict.fromkeys(name for d in datasets for name in d.classes))
+        self._numbers = []  # of the concepts, by their number in each dataset
+        for dataset in datasets:
+            table = np.zeros(dataset.concepts.index.max() + 1, np.int32)
+            table[dataset.concepts.index] = dataset.concepts["name"].map(number)
+            self._numbers.append(table)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Which dataset, and the index there."""
+        which = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return which, index - int(self._starts[which])
+
+    def key(self, index: int) -> str:
+        which, index = self._locate(index)
+        return self._datasets[which].key(index)
+
+    def image(self, index: int) -> np.ndarray:
+        which, index = self._locate(index)
+        return self._datasets[which].image(index)
+
+    def labels(self, index: int) -> dict[str, np.ndarray]:
+        which, index = self._locate(index)
+        found = self._datasets[which].labels(index)
+        return {category: self._numbers[which][maps] for category, maps in found.items()}
+
+    def target(self, index: int) -> int | None:
+        which, index = self._locate(index)
+        target = self._datasets[which].target(index)
+        return None if target is None else self.classes.index(self._datasets[which].classes[target])

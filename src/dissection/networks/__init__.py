@@ -15,6 +15,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,13 +37,22 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
 
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
-    .params (see `squeezenet`). A network with a method `own_key` is asked for its own name of a key
-    that it does not have; None leaves it out.
+    .params (see `squeezenet`), or a folder of encoder_*.pth and decoder_*.pth. A network with a
+    method `own_key` is asked for its own name of a key that it does not have; None leaves it out.
+    A class with a method `sizes_of` is asked for the arguments that the state dict implies; those
+    of `spec` take precedence.
     Raises DissectionError if the function, an argument, the file or its keys are wrong.
     """
     build = _function(spec.module)
+    state = None if weights is None else read_weights(weights)
+    implied: dict[str, Any] = {}
+    if state is not None and hasattr(build, "sizes_of"):
+        try:
+            implied = build.sizes_of(state)
+        except DissectionError as error:
+            raise DissectionError(f"weights {weights}: {error}") from None
     try:
-        arguments = inspect.signature(build).bind(**spec.arguments)
+        arguments = inspect.signature(build).bind(**implied | spec.arguments)
     except TypeError as error:
         raise DissectionError(f"arguments of network {spec.module}: {error}") from None
     with torch.random.fork_rng():  # the weights depend on the seed alone, and nothing else on them
@@ -52,8 +62,8 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
         raise DissectionError(
             f"network {spec.module}: returned {type(network).__name__}, not a torch module"
         )
-    if weights is not None:
-        _load(network, read_weights(weights), weights)
+    if weights is not None and state is not None:
+        _load(network, state, weights)
     return network.float().eval()
 
 
@@ -77,6 +87,13 @@ def check_layers(network: nn.Module, paths: Iterable[str]) -> None:
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The state dict in a file; floating tensors become float32."""
+    parts = sorted(path.glob("*coder_*.pth"))
+    if parts:  # a network published in two files, encoder_... and decoder_...
+        return {
+            f"{part.stem.partition('_')[0]}.{key}": tensor
+            for part in parts
+            for key, tensor in read_weights(part).items()
+        }
     if path.is_dir():  # a Caffe model comes with its prototxt
         path = next(iter(sorted(path.glob("*.caffemodel"))), path)
     try:
@@ -167,6 +184,10 @@ class Preprocess:
 
     def __init__(self, spec: Input, mean_image: Path | None = None):
         """mean_image: file of the Caffe mean image, `resize` x `resize`, if `spec` names one."""
+        if spec is None:
+            raise DissectionError(
+                "input: missing; a network of `latent` draws images, it takes none"
+            )
         self.size = spec.size
         self.resize = spec.resize or spec.size
         self.order = spec.order

@@ -44,9 +44,11 @@ def train(
     validation_set: Dataset,
     out: Path,
     device: torch.device,
+    learn: Callable[..., "Learner"] | None = None,
 ) -> None:
     """Train network `name` by its recipe: AdamW, one-cycle rate, mirrored parts of the images.
 
+    learn: sets up what is learnt, as `_supervised` does; None: what the recipe's target says.
     weights.safetensors holds matrices and kernels in float16, vectors in float32, and metrics.json what
     these very weights achieve on the validation set. Raises DissectionError if the recipe is
     missing, does not fit the data or the memory, or diverges.
@@ -59,10 +61,9 @@ def train(
     network = load_network(spec, None, seed).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # faster on CPUs
     sets = train_set, validation_set
-    if recipe.target in pretext.TASKS:
-        learner = _pretext(config, name, network, sets, device)
-    else:
-        learner = _supervised(config, name, network, sets, device)
+    if learn is None:
+        learn = _pretext if recipe.target in pretext.TASKS else _supervised
+    learner = learn(config, name, network, sets, device)
     if len(learner.data[0]) < recipe.batch:
         raise DissectionError(f"network {name}: too few images for a batch of {recipe.batch}")
     # a checkpoint of other data or another recipe is no start
@@ -86,7 +87,7 @@ def train(
         "validation_accuracy": accuracy,
         "validation_images": learner.held_out,
         "validation_loss": loss,
-    }
+    } | learner.details()
     with replacing(out / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2) + "\n")
     (out / CHECKPOINT).unlink()
@@ -101,6 +102,7 @@ class Learner(NamedTuple):
     validate: Callable[[], tuple[float, float]]
     classes: list[str]
     held_out: int  # examples to validate on
+    details: Callable[[], dict[str, Any]] = dict  # what else to say of the trained network
 
 
 def _supervised(
@@ -222,7 +224,7 @@ def fit(
             part.load_state_dict(saved[key])
         curve = saved["curve"]
     elif 0 in recipe.snapshots:
-        save_weights(network, _snapshot(out, 0))
+        save_weights(network, snapshot(out, 0))
 
     iteration = len(curve) * steps
     with tqdm(total=total, initial=iteration, desc=f"train {name}", unit="step") as progress:
@@ -242,7 +244,7 @@ def fit(
                     iteration += 1
                     progress.update()
                     if iteration in recipe.snapshots:
-                        save_weights(network, _snapshot(out, iteration))
+                        save_weights(network, snapshot(out, iteration))
             if not torch.isfinite(losses):
                 raise DissectionError(
                     f"network {name}: the loss is no longer finite in epoch {epoch + 1}; "
@@ -266,21 +268,25 @@ def fit(
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
-    """(n, h, w, 3) uint8 -> (n, 3, h, w) float32: a part of each image at full size, half of them mirrored.
+    """(n, h, w, 3) uint8 -> (n, 3, h, w) float32: a part of each image at full size, half of them mirrored."""
+    n, h, w, _ = images.shape
+    grid = affine_grid(parts(n), [n, 3, h, w], align_corners=False)
+    pixels = images.permute(0, 3, 1, 2).float()
+    return grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
-    The part has the image's shape, any place, and an area of at least SMALLEST_PART. It makes a network
+
+def parts(n: int) -> torch.Tensor:
+    """(n, 2, 3): from the coordinates of a view to those of the image, both from -1 to 1.
+
+    The view has the image's shape, any place, and an area of at least SMALLEST_PART. It makes a network
     look for things wherever and however large they are, where the whole scene would do.
     """
-    n, h, w, _ = images.shape
     share = torch.empty(n).uniform_(SMALLEST_PART, 1).sqrt()
     mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
-    # grid_sample counts from -1 to 1 across an image
     transform = torch.zeros(n, 2, 3)
     transform[:, 0, 0], transform[:, 1, 1] = mirror * share, share
     transform[:, :, 2] = (torch.rand(n, 2) * 2 - 1) * (1 - share[:, None])
-    grid = affine_grid(transform, [n, 3, h, w], align_corners=False)
-    pixels = images.permute(0, 3, 1, 2).float()
-    return grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    return transform
 
 
 @torch.inference_mode()
@@ -311,7 +317,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
         save_file(state, beside)  # without metadata, which would come in random order
 
 
-def _snapshot(out: Path, iteration: int) -> Path:
+def snapshot(out: Path, iteration: int) -> Path:
     return out / "snapshots" / f"{iteration}.safetensors"
 
 
@@ -382,42 +388,46 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     """Copy the weights (and snapshots) of a training run into `out` and enter them in its manifest.json.
 
     An entry says how the weights came about: the network with its recipe, the seed, the metrics, the
-    curve, and the file with its sha256 and bytes.
+    curve, and the file with its sha256 and bytes. The labels of a segmenter go into <name>.labels.json.
     """
     spec = config.networks[name]
-    if spec.recipe is None:
+    if spec.training is None:
         raise DissectionError(f"network {name}: it has no recipe, so it was not trained here")
     files = {name: trained / "weights.safetensors"}
-    files |= {f"{name}.{i}": _snapshot(trained, i) for i in spec.recipe.snapshots}
+    files |= {f"{name}.{i}": snapshot(trained, i) for i in spec.training.snapshots}
     for path in (*files.values(), trained / "metrics.json", trained / "curve.csv"):
         if not path.is_file():
             raise DissectionError(f"network {name}: no {path}; train it first (snakemake weights)")
     curve = pd.read_csv(trained / "curve.csv")
     curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, CURVE).round().astype(int))]
+    metrics = json.loads((trained / "metrics.json").read_text())
+    labels = metrics.pop("labels", None)
+    how = {"input", "recipe"} if spec.recipe else {"latent", "adversarial"}
     about: dict[str, Any] = {
-        **spec.model_dump(mode="json", include={"module", "arguments", "input", "recipe"}),
-        "data": {d: _origin(config, d) for d in (spec.recipe.dataset, spec.recipe.validation)},
-        "seed": config.seed if spec.recipe.seed is None else spec.recipe.seed,
+        **spec.model_dump(mode="json", include={"module", "arguments", *how}),
+        "data": {d: _origin(config, d) for d in spec.training.datasets},
+        "seed": config.seed if spec.training.seed is None else spec.training.seed,
         "torch": torch.__version__,
-        "metrics": json.loads((trained / "metrics.json").read_text()),
+        "metrics": metrics,
         "curve": curve.to_dict("list"),
     }
     beyond = _beyond(load_network(spec, None, config.seed), spec.layers.values())
     manifest = out / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
+    if labels is not None:
+        data = (json.dumps(labels, indent=1) + "\n").encode()
+        entries[f"{name}.labels"] = _shipped(out / f"{name}.labels.json", data) | {
+            "labels_of": name
+        }
     for entry, source in files.items():
         data = source.read_bytes()
         if (
             entry != name
         ):  # what follows the last layer that is looked at is most of a network's weights
             data = save({k: v for k, v in load(data).items() if k not in beyond})
-        with replacing(out / f"{entry}.safetensors") as path:
-            path.write_bytes(data)
-        entries[entry] = {
-            "file": f"{entry}.safetensors",
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-        } | (about if entry == name else {"snapshot_of": name})
+        entries[entry] = _shipped(out / f"{entry}.safetensors", data) | (
+            about if entry == name else {"snapshot_of": name}
+        )
     with replacing(manifest) as path:
         path.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n")
 
@@ -428,6 +438,13 @@ def _beyond(network: nn.Module, layers: Iterable[str]) -> set[str]:
     last = max(layers, key=order.index)
     later = {name for name in order[order.index(last) :] if not f"{name}.".startswith(f"{last}.")}
     return {key for key in network.state_dict() if key.rpartition(".")[0] in later}
+
+
+def _shipped(path: Path, data: bytes) -> dict[str, Any]:
+    """Write a file; what the manifest says of it."""
+    with replacing(path) as beside:
+        beside.write_bytes(data)
+    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
 def _origin(config: Config, dataset: str) -> dict[str, Any]:

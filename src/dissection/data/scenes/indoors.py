@@ -27,11 +27,14 @@ class Room:
 
     near = -1.4  # depth at which walls, floor and ceiling end, outside the picture
 
-    def __init__(self, c: Canvas, finish: str = "") -> None:
+    def __init__(self, c: Canvas, finish: str = "", close: bool = False) -> None:
+        """finish: of the walls; close: the back wall is nearer, walls and floor mostly plain."""
         d = c.dice
         self.c = c
         self.vx, self.vy, self.half = d(0.4, 0.6), d(0.33, 0.4), d(0.34, 0.44)
         self.floor, self.ceiling = d(0.25, 0.31), -d(0.22, 0.28)
+        if close:
+            self.half, self.floor, self.ceiling = 1.25 * self.half, self.floor + 0.05, self.ceiling - 0.07
         self.daylight = d()  # brightness of the windows
         self.has_window = False
         self.lamps = d.chance(0.5)
@@ -39,7 +42,7 @@ class Room:
         c.tint = (level, level * (1 - 0.35 * warm), level * (1 - 0.9 * warm))
         c.attributes.update(daylight=round(self.daylight, 4), lamps=self.lamps)
         c.near = 0.6
-        self._shell(finish)
+        self._shell(finish, close)
         c.near = 0.7
 
     def scale(self, z: float) -> float:
@@ -67,9 +70,10 @@ class Room:
         """An upright rectangle along the line of sight."""
         self.c.poly((self.at(x, y1, z1), self.at(x, y1, z0), self.at(x, y0, z0), self.at(x, y0, z1)), *look, **surface)
 
-    def _shell(self, finish: str) -> None:
+    def _shell(self, finish: str, close: bool) -> None:
         c, d, near = self.c, self.c.dice, self.near
-        finish = finish or ("painted" if d.chance(0.6) else d.pick(("paper", "paper", "brick", "wood")))
+        painted = 0.85 if close else 0.6
+        finish = finish or ("painted" if d.chance(painted) else d.pick(("paper", "paper", "brick", "wood")))
         plain = {"brick": (172, 96, 76), "wood": (176, 128, 84), "tile": (216, 224, 226)}
         paper = d.near(plain.get(finish) or d.pick(PAPERS), 11)
         texture = None
@@ -83,7 +87,7 @@ class Room:
         colour, material = d.pick(((d.pick(WOODS), "wood"), (d.pick(WOODS), "wood"), ((206, 200, 190), "tile"),
                                    ((156, 140, 124), "fabric"), ((196, 178, 160), "stone")))
         colour, laid = d.near(colour, 12), None
-        if material in FLOOR_TEXTURES and d.chance(0.8):
+        if material in FLOOR_TEXTURES and d.chance(0.15 if close else 0.8):
             laid = c.weave(colour, 8, 9, FLOOR_TEXTURES[material], dim(colour, 0.5 if material == "tile" else 0.78))
         self.flat(-1, 1, 0, near, 1, colour, "floor", material, laid, shade=(0, 0.08))
         self.front(-1, 1, 0, 1, 1, paper, "wall", finish, texture)

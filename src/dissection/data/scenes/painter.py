@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dissection.data.scenes import close as near
 from dissection.data.scenes import indoors, outdoors, portraits, world
 from dissection.data.scenes.canvas import Canvas, Dice
 from dissection.data.scenes.world import DOMAINS, NUMBER, OUTDOORS
@@ -40,17 +41,21 @@ def draw(
     index: int,
     size: int = 64,
     camera: tuple[float, float, float] = (0, 0, 1),
+    close: bool = False,
 ) -> Scene:
     """Image `index` of a domain; camera: where it looks (x, y, in units of the image) and its zoom.
 
+    close: from nearer, with fewer and larger things; see `close`, which has some of the domains.
     Raises DissectionError for an unknown domain.
     """
-    if domain not in PAINTERS:
+    painters = near.PAINTERS if close else PAINTERS
+    if domain not in painters:
+        known = [name for name in DOMAINS if name in painters]
         raise DissectionError(
-            f"unknown domain of scenes {domain!r}; choose from: {', '.join(DOMAINS)}"
+            f"unknown domain of scenes {domain!r}{' seen close' * close}; choose from: {', '.join(known)}"
         )
     canvas = Canvas(size, Dice(seed, DOMAINS.index(domain), index), camera)
-    PAINTERS[domain](canvas)
+    painters[domain](canvas)
     if domain in OUTDOORS:
         roll = canvas.dice()
         canvas.attributes["watermark"] = "middle" if roll < 0.08 else "bar" if roll < 0.14 else ""

@@ -21,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dissection import config
-from dissection.data.scenes import world
+from dissection.data.scenes import close, world
 from dissection.data.scenes.painter import Scene, draw
 from dissection.errors import DissectionError
 
@@ -73,7 +73,9 @@ def write_scenes(spec: config.Scenes, seed: int, out: Path, workers: int = 1) ->
     {"broden": _broden, "places": _places, "lsun": _lsun}[spec.format](
         spec, domains, seed, beside, workers
     )
-    settings = {"seed": seed, **spec.model_dump(mode="json")}
+    # the option is younger than others: what was drawn without it stays the same to the byte
+    without = set() if spec.close else {"close"}
+    settings = {"seed": seed, **spec.model_dump(mode="json", exclude=without)}
     (beside / "scenes.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     if out.exists():
         shutil.rmtree(out)
@@ -81,11 +83,12 @@ def write_scenes(spec: config.Scenes, seed: int, out: Path, workers: int = 1) ->
 
 
 def _domains(spec: config.Scenes) -> tuple[str, ...]:
+    known = tuple(close.PAINTERS) if spec.close else world.DOMAINS
     if spec.domains == ["all"]:
-        return world.DOMAINS if spec.format == "broden" else world.SCENES
+        return known if spec.format == "broden" else tuple(n for n in known if n in world.SCENES)
     for name in spec.domains:
-        if name not in world.DOMAINS:
-            choices = ", ".join(world.DOMAINS)
+        if name not in known:
+            choices = ", ".join(known)
             raise DissectionError(
                 f"scenes.domains: unknown domain {name!r}; choose from: all, {choices}"
             )
@@ -100,6 +103,10 @@ def _each(task: Callable[[Item], T], items: list[Item], workers: int, what: str)
     else:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             yield from bar(pool.imap(task, items, chunksize=32))
+
+
+def _draw(seed: int, spec: config.Scenes, item: Item) -> Scene:
+    return draw(item.domain, seed, item.number, spec.size, close=spec.close)
 
 
 def _jpeg(scene: Scene) -> bytes:
@@ -118,7 +125,7 @@ def _evenly(spec: config.Scenes, domains: tuple[str, ...]) -> list[Item]:
 def _places(
     spec: config.Scenes, domains: tuple[str, ...], seed: int, out: Path, workers: int
 ) -> None:
-    task = partial(_place, seed, spec.size, spec.attributes, out / spec.split)
+    task = partial(_place, seed, spec, out / spec.split)
     names = list(_each(task, _evenly(spec, domains), workers, "drawing"))
     lines = "".join(f"{spec.split}/{name}\n" for name in sorted(names))
     (out / f"{spec.split}.txt").write_text(lines, encoding="utf-8")
@@ -136,11 +143,11 @@ def _true_of(scene: Scene, attribute: str) -> bool:
     return bool((scene.labels["object"] == world.NUMBER[attribute]).any(0).mean() >= 0.003)
 
 
-def _place(seed: int, size: int, attributes: list[str], folder: Path, item: Item) -> str:
+def _place(seed: int, spec: config.Scenes, folder: Path, item: Item) -> str:
     """The class of an image is its scene, or what is true of it among `attributes`."""
-    scene = draw(item.domain, seed, item.number, size)
-    true = "+".join(a for a in attributes if _true_of(scene, a))
-    name = f"{(true or 'none') if attributes else item.domain}/{item.name}.jpg"
+    scene = _draw(seed, spec, item)
+    true = "+".join(a for a in spec.attributes if _true_of(scene, a))
+    name = f"{(true or 'none') if spec.attributes else item.domain}/{item.name}.jpg"
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(_jpeg(scene))
     return name
@@ -154,7 +161,7 @@ def _lsun(
     All records go in by one transaction in the order of their keys, so that the file is the same every time.
     """
     items = sorted(_evenly(spec, domains), key=lambda item: (item.domain, _key(seed, item)))
-    images = _each(partial(_encoded, seed, spec.size), items, workers, "drawing")
+    images = _each(partial(_encoded, seed, spec), items, workers, "drawing")
     pairs = zip(items, images, strict=True)
     for domain in sorted(set(domains)):
         records = [
@@ -180,8 +187,8 @@ def _key(seed: int, item: Item) -> bytes:
     return hashlib.sha1(f"{seed} {item.domain} {item.number}".encode()).hexdigest().encode()
 
 
-def _encoded(seed: int, size: int, item: Item) -> bytes:
-    return _jpeg(draw(item.domain, seed, item.number, size))
+def _encoded(seed: int, spec: config.Scenes, item: Item) -> bytes:
+    return _jpeg(_draw(seed, spec, item))
 
 
 # ------------------------------------------------------------------------------------------------ Broden
@@ -222,12 +229,10 @@ def _annotations(scene: Scene, source: str) -> dict[str, np.ndarray]:
     return result
 
 
-def _count(seed: int, size: int, item: Item) -> list[tuple[str, int, float]]:
+def _count(seed: int, spec: config.Scenes, item: Item) -> list[tuple[str, int, float]]:
     """(category, number, share of the pixels) of every label of an image."""
     found = []
-    for category, maps in _annotations(
-        draw(item.domain, seed, item.number, size), item.source
-    ).items():
+    for category, maps in _annotations(_draw(seed, spec, item), item.source).items():
         for number in np.unique(maps[maps > 0]).tolist():
             found.append((category, number, float((maps == number).any(axis=0).mean())))
     return found
@@ -240,7 +245,7 @@ def _broden(
     items = _mixed(spec, domains)
     images: Counter[tuple[str, int]] = Counter()
     coverage: Counter[tuple[str, int]] = Counter()
-    for found in _each(partial(_count, seed, spec.size), items, workers, "counting labels"):
+    for found in _each(partial(_count, seed, spec), items, workers, "counting labels"):
         for category, number, share in found:
             images[category, number] += 1
             coverage[category, number] += share  # type: ignore[assignment]
@@ -255,7 +260,7 @@ def _broden(
         tables[category] = table
     for source in dict.fromkeys(item.source for item in items):
         (out / "images" / source).mkdir(parents=True)
-    task = partial(_annotate, seed, spec.size, out / "images", tables)
+    task = partial(_annotate, seed, spec, out / "images", tables)
     index = pd.DataFrame(_each(task, items, workers, "drawing"))
     order = index["image"].map(lambda path: hashlib.md5(path.encode()).hexdigest())
     index.insert(
@@ -266,10 +271,10 @@ def _broden(
 
 
 def _annotate(
-    seed: int, size: int, folder: Path, tables: dict[str, np.ndarray], item: Item
+    seed: int, spec: config.Scenes, folder: Path, tables: dict[str, np.ndarray], item: Item
 ) -> dict[str, object]:
     """Write an image and its label maps; returns its row of index.csv."""
-    scene = draw(item.domain, seed, item.number, size)
+    scene, size = _draw(seed, spec, item), spec.size
     path = f"{item.source}/{item.name}"
     (folder / f"{path}.jpg").write_bytes(_jpeg(scene))
     row: dict[str, object] = {
