@@ -64,7 +64,13 @@ class ColourSegmenter:
         index=pd.Index([1, 2, 4, 5, 6, 7, 9, 10, 11], name="number"),
     )
 
-    def __call__(self, images):
+    def __call__(self, images, downsample):
+        start = downsample // 2
+        return {
+            c: m[..., start::downsample, start::downsample] for c, m in self.labels(images).items()
+        }
+
+    def labels(self, images):
         red, green, blue = images.int().unbind(1)
         zero, upper = torch.zeros_like(red), torch.zeros_like(red)
         upper[:, : SIZE // 2] = 1

@@ -1,19 +1,29 @@
 """Dissection of a generator against an independent computation that looks at every pixel of everything."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dissection.config import Dissection
+from dissection import paths
+from dissection.assets import write_record
+from dissection.config import Dissection, load
+from dissection.dissect import generator
 from dissection.dissect.labels import Segmented
+from dissection.dissect.page import write_pages
 from dissection.dissect.protocols import ICLR2019, PNAS2020
 from dissection.dissect.run import Sample, measure, write
 from dissection.errors import DissectionError
-from dissection.generated import to_pixels
+from dissection.generated import generated_of, to_pixels
+from dissection.networks import module_of
 from dissection.stats.levels import LevelCounts, information_quality, most_informative
 from planted_gan import LAYERS, SIZE, ColourSegmenter, PlantedGAN, latents
 from test_dissect import matrix
@@ -51,9 +61,9 @@ def seen(seed, protocol, layer):
     pixels = (np.arange(d) + 0.5) * protocol.downsample - 0.5
     weights = matrix((pixels - (SIZE / h / 2 - 0.5)) / (SIZE / h), h, protocol.padding)
     up = np.einsum("yi,nuij,xj->nuyx", weights, a, weights, optimize=True)
-    maps = torch.cat(list(ColourSegmenter()(to_pixels(net(z))).values()), 1).numpy()
-    at = np.arange(d) * protocol.downsample + protocol.downsample // 2
-    maps = maps[:, :, at[:, None], at]
+    maps = torch.cat(list(ColourSegmenter()(to_pixels(net(z)), 2).values()), 1).numpy()
+    step = protocol.downsample // 2
+    maps = maps[:, :, step // 2 :: step, step // 2 :: step]
     return up, np.stack([(maps == number).any(1) for number in NUMBERS], 1)
 
 
@@ -186,9 +196,9 @@ def test_every_image_is_segmented_once(memory_gb):
     class Counting(ColourSegmenter):
         images = 0
 
-        def __call__(self, images):
+        def __call__(self, images, downsample):
             Counting.images += len(images)
-            return super().__call__(images)
+            return super().__call__(images, downsample)
 
     run(memory_gb=memory_gb, segmenter=Counting(), images=100)
     assert Counting.images == 2 * 100
@@ -196,7 +206,7 @@ def test_every_image_is_segmented_once(memory_gb):
 
 def test_images_that_carry_a_concept_are_counted(result):
     maps = torch.cat(
-        list(ColourSegmenter()(to_pixels(PlantedGAN()(latents(1, IMAGES)))).values()), 1
+        list(ColourSegmenter()(to_pixels(PlantedGAN()(latents(1, IMAGES))), 2).values()), 1
     )
     carried = [(maps == number).flatten(1).any(1).sum().item() for number in NUMBERS]
     assert result.images.tolist() == carried
@@ -223,8 +233,8 @@ def test_files_name_the_best_concept_and_its_own_threshold(result, tmp_path):
 
 def test_a_label_outside_the_concepts_is_refused():
     class Wrong(ColourSegmenter):
-        def __call__(self, images):
-            return {"object": torch.full((len(images), 1, SIZE, SIZE), 12)}
+        def __call__(self, images, downsample):
+            return {"object": torch.full((len(images), 1, SIZE // 2, SIZE // 2), 12)}
 
     with pytest.raises(
         DissectionError, match="segmenter: 'object' has label 12; its concepts end at 11"
@@ -238,6 +248,83 @@ def test_thresholds_by_concept_need_images_of_their_own():
     ):
         measure(PlantedGAN(), LAYERS, sample(1), [ICLR2019], batch=10, top_images=1, memory_gb=1,
                 device=CPU, threads=1, progress=False)  # fmt: skip
+
+
+def profile(folder, generated=None, **changes):
+    """A generator and a unified parser, both random, and their files."""
+    labels = {"object": ["-", "tree", "sky"], "part": ["-", "leaf"], "material": ["-", "wood"],
+              "scene": ["park"], "object_part": {"tree": ["-", "leaf"]}}  # fmt: skip
+    (folder / "labels.json").write_text(json.dumps(labels))
+    write_record(paths.asset_record("toy", "labels"), "labels", folder / "labels.json")
+    parser = {"objects": 3, "parts": 2, "materials": 2, "scenes": 1, "stem": [8, 8, 8], "pool": False,
+              "widths": [4, 4, 4, 4], "blocks": [1, 1, 1, 1], "pooled": 4, "pyramid": 8}  # fmt: skip
+    entry = {
+        "network": "gan",
+        "dataset": "z",
+        "protocols": ["iclr2019", "pnas2020"],
+        "top_images": 3,
+    }
+    return {
+        "profile": "toy",
+        "assets": {"labels": {"path": str(folder / "labels.json")}},
+        "networks": {
+            "gan": {"module": "dissection.networks.progan:ProGAN", "latent": {"size": 8},
+                    "arguments": {"latent": 8, "widths": [6, 5, 4, 4]},
+                    "layers": {"layer4": "layer4", "layer7": "layer7"}},
+            "upernet": {"module": "dissection.segment.upernet:upernet", "arguments": parser,
+                        "input": {"size": 64}, "layers": {"layer4": "encoder.layer4"}},
+        },
+        "segmenters": {"parser": {"network": "upernet", "labels": "labels"}},
+        "generated": {"z": {"segmenter": "parser", "images": 40, "seed": 1} | (generated or {})},
+        "dissections": [entry | changes],
+    }  # fmt: skip
+
+
+def written(folder, content):
+    (folder / "toy.yaml").write_text(yaml.safe_dump(content))
+    return folder / "toy.yaml"
+
+
+def test_from_a_profile_to_pages(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(Path(__file__).parent.parent / "config")
+    config, out = load(written(tmp_path, profile(tmp_path))), Path("out")
+    entry = config.dissections[0]
+    generator.dissect(config, entry, out, CPU, 1)
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["images"], summary["layers"]["layer7"]) == (
+        40,
+        {"units": 4, "height": 32, "width": 32},
+    )
+    images = generated_of(config, entry, CPU)
+    z = torch.from_numpy(np.random.RandomState(1).standard_normal((40, 8))).float()
+    drawn = to_pixels(module_of(config, "gan", CPU)(z[3:4, :, None, None]))
+    assert np.array_equal(images.image(3), drawn[0].permute(1, 2, 0))
+    write_pages(config, entry, images, out, out / "pages", threads=2)
+    for protocol in ("iclr2019", "pnas2020"):
+        assert len(list((out / "pages/layer4" / protocol).glob("*.webp"))) == 5
+    assert "iclr2019" in (out / "pages/layer4.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"protocols": ["cvpr2017"]},
+            "dissections.0.protocols: cvpr2017 is for networks of images",
+        ),
+        ({"dataset": "zz"}, "dissections.0.dataset: found 'zz', did you mean z?"),
+        (
+            {"generated": {"segmenter": "upernet"}},
+            "generated.z.segmenter: found 'upernet', choices: parser",
+        ),
+    ],
+)
+def test_wrong_profiles_are_refused(changes, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(Path(__file__).parent.parent / "config")
+    with pytest.raises(DissectionError, match=re.escape(message)):
+        load(written(tmp_path, profile(tmp_path, **changes)))
 
 
 class Whole:
@@ -290,6 +377,7 @@ def test_level_counts_are_the_same_after_a_file(tmp_path):
 
 
 @given(st.lists(st.integers(0, 50), min_size=4, max_size=4).filter(any))
+@settings(deadline=None)
 def test_information_quality_is_mutual_information_over_joint_entropy(table):
     _, second, first, both = table
     found = information_quality(

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
 from dissection.config import Config
+from dissection.data import Dataset, open_dataset
 from dissection.dissect.page import SIDE, highlight, interpolation, write_pages
 from dissection.dissect.protocols import PROTOCOLS
 from dissection.errors import DissectionError
@@ -39,8 +40,8 @@ def draw(path: Path, seed: int) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, Path]:
-    """(config, folder of images, folder of the dissection)."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Dataset, Path]:
+    """(config, images, folder of the dissection)."""
     root = tmp_path_factory.mktemp("pages")
     images, folder = root / "images", root / "units"
     images.mkdir(), folder.mkdir()
@@ -105,15 +106,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path, Path]:
             ],
         }
     )
-    write_pages(config, config.dissections[0], images, folder, root / "out", threads=2)
-    return config, images, folder
+    dataset = open_dataset(config.datasets["meadows"], images)
+    write_pages(config, config.dissections[0], dataset, folder, root / "out", threads=2)
+    return config, dataset, folder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_same_bytes_with_other_threads(made: tuple[Config, Path, Path], tmp_path: Path) -> None:
+def test_same_bytes_with_other_threads(made: tuple[Config, Dataset, Path], tmp_path: Path) -> None:
     config, images, folder = made
     out = tmp_path / "pages"
     out.mkdir()
@@ -124,14 +126,14 @@ def test_same_bytes_with_other_threads(made: tuple[Config, Path, Path], tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["pages"]
 
 
-def test_missing_file_is_named(made: tuple[Config, Path, Path], tmp_path: Path) -> None:
+def test_missing_file_is_named(made: tuple[Config, Dataset, Path], tmp_path: Path) -> None:
     config, images, _ = made
     with pytest.raises(DissectionError, match=r"units\.csv is missing"):
         write_pages(config, config.dissections[0], images, tmp_path, tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
 
 
-def test_strip_lights_up_the_sun(made: tuple[Config, Path, Path]) -> None:
+def test_strip_lights_up_the_sun(made: tuple[Config, Dataset, Path]) -> None:
     """Where the sun is, the strip is bright; the far corner is dim."""
     folder = made[2]
     strip = np.asarray(Image.open(folder.parent / "out/conv1/cvpr2017/0.webp").convert("RGB"))
@@ -185,7 +187,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 @pytest.mark.smoke
-def test_layer_page_in_a_browser(made: tuple[Config, Path, Path], page: Any) -> None:
+def test_layer_page_in_a_browser(made: tuple[Config, Dataset, Path], page: Any) -> None:
     out = made[2].parent / "out"
     units = pd.read_csv(made[2] / "units.csv", keep_default_na=False)
     units = units[units["layer"] == "conv5"]
@@ -227,7 +229,7 @@ def test_layer_page_in_a_browser(made: tuple[Config, Path, Path], page: Any) -> 
 
 
 @pytest.mark.smoke
-def test_index_leads_to_the_units(made: tuple[Config, Path, Path], page: Any) -> None:
+def test_index_leads_to_the_units(made: tuple[Config, Dataset, Path], page: Any) -> None:
     page.goto((made[2].parent / "out/index.html").as_uri())
     link = page.locator("td a[href*='concept=house']").first
     count = int(link.inner_text().split()[-1])

@@ -153,12 +153,13 @@ def dissect(
     config: Profile, dataset: DatasetName, network: NetworkName, out: Out, threads: Threads = 1
 ) -> None:
     """Compare every unit of a network's layers with every concept of a dataset."""
-    from dissection.dissect.run import dissect
+    from dissection.dissect import generator, run
 
     profile = load(config)
     entry = _dissection(profile, dataset, network)
     _use_threads(threads)
-    dissect(profile, entry, out, _device(profile), threads)
+    kind = generator if dataset in profile.generated else run
+    kind.dissect(profile, entry, out, _device(profile), threads)
 
 
 @app.command()
@@ -226,13 +227,20 @@ def page(
     threads: Threads = 1,
 ) -> None:
     """Write the pages of a dissection's units."""
+    import torch
+
+    from dissection.data import Dataset, dataset_of
     from dissection.dissect.page import write_pages
+    from dissection.generated import generated_of
 
     profile = load(config)
     entry = _dissection(profile, dataset, network)
-    write_pages(
-        profile, entry, _asset(profile, profile.datasets[dataset].asset), units, out, threads
-    )
+    images: Dataset
+    if dataset in profile.generated:
+        images = generated_of(profile, entry, torch.device("cpu"))
+    else:
+        images = dataset_of(profile, dataset)
+    write_pages(profile, entry, images, units, out, threads)
 
 
 @app.command()

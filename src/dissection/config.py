@@ -257,6 +257,18 @@ class Segmenter(Section):
     )
 
 
+class Generated(Section):
+    """Images that a generator draws, in place of a dataset: those of whichever generator is dissected on it."""
+
+    segmenter: str = Field(description="what labels them")
+    images: int = Field(gt=0, description="number of images, and of z")
+    seed: int = Field(
+        default=1,
+        ge=0,
+        description="seed of z; thresholds by concept are chosen on as many images of the next seed",
+    )
+
+
 class Basis(Section):
     """A layer seen in random bases too: Q^power for rotations Q drawn uniformly, one for each seed."""
 
@@ -273,7 +285,7 @@ class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
     network: str = Field(description="network to dissect")
-    dataset: str = Field(description="dataset with labels")
+    dataset: str = Field(description="dataset with labels; for a generator, one of `generated`")
     protocols: list[ProtocolName] = Field(
         min_length=1, description="definitions of threshold and IoU to apply"
     )
@@ -497,6 +509,9 @@ class Config(Section):
     segmenters: dict[Name, Segmenter] = Field(
         default={}, description="what labels images that have no labels"
     )
+    generated: dict[Name, Generated] = Field(
+        default={}, description="images drawn by generators, in place of datasets"
+    )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -519,6 +534,30 @@ class Config(Section):
         if attack and (ranking is None or ranking.network != attack.network):
             raise ValueError("rows.pnas_fig_5 needs rows.pnas_fig_2 of the same network")
         return self
+
+    @model_validator(mode="after")
+    def _protocols(self) -> "Config":
+        if both := self.datasets.keys() & self.generated.keys():
+            raise ValueError(
+                f"generated.{min(both)}: there is a dataset of that name; give another"
+            )
+        for i, entry in enumerate(self.dissections):
+            # anchored at receptive fields of the input, or choosing thresholds on another sample of z
+            if entry.dataset in self.generated and "cvpr2017" in entry.protocols:
+                raise ValueError(f"dissections.{i}.protocols: cvpr2017 is for networks of images")
+            if entry.dataset in self.datasets and "iclr2019" in entry.protocols:
+                raise ValueError(f"dissections.{i}.protocols: iclr2019 is for generators")
+        return self
+
+    def _segmenter(self, generated: str) -> str | None:
+        """The network that labels generated images; None if it is not defined."""
+        segmenter = self.segmenters.get(self.generated[generated].segmenter)
+        return segmenter.network if segmenter else None
+
+    def labelling(self, generated: str) -> list[str]:
+        """Assets of what labels generated images."""
+        segmenter = self.segmenters[self.generated[generated].segmenter]
+        return [segmenter.labels, *self.networks[segmenter.network].assets]
 
     def measured(self) -> list[tuple[str, str | None]]:
         """(network, dataset to measure its accuracy on, or None) that rows ask for."""
@@ -556,7 +595,12 @@ class Config(Section):
                 rest = dict(left) if isinstance(entries, dict) else [entry for _, entry in left]
                 rows[row] = section.model_copy(update={"networks": rest})
                 lacking[row] = sorted({a for name in names for a in lost.get(name, [])})
-        dissections = [entry for entry in self.dissections if entry.network not in lost]
+        dissections = [
+            entry
+            for entry in self.dissections
+            if entry.network not in lost
+            and (entry.dataset not in self.generated or self._segmenter(entry.dataset) not in lost)
+        ]
         found = {"dissections": dissections, "rows": self.rows.model_copy(update=rows)}
         result = self.model_copy(update=found)
         result._lost, result._lacking = lost, lacking
@@ -612,6 +656,8 @@ def schema() -> str:
 def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, list[str]]]:
     """(key, name, names that are defined) wherever one section names another."""
     datasets, networks = list(config.datasets), list(config.networks)
+    for name, sample in config.generated.items():
+        yield f"generated.{name}.segmenter", sample.segmenter, list(config.segmenters)
     for name, dataset in config.datasets.items():
         yield f"datasets.{name}.asset", dataset.asset, assets
     for name, network in config.networks.items():
@@ -631,7 +677,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         yield f"segmenters.{name}.labels", segmenter.labels, assets
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
-        yield f"dissections.{i}.dataset", entry.dataset, datasets
+        drawn = entry.network in networks and config.networks[entry.network].latent
+        choices = list(config.generated) if drawn else datasets
+        yield f"dissections.{i}.dataset", entry.dataset, choices
         for j, basis in enumerate(entry.bases):
             if entry.network in networks:
                 layers = list(config.networks[entry.network].layers)
@@ -696,6 +744,7 @@ def _first(error: ValidationError) -> str:
         text = f"{key}: {first['msg'].removeprefix('Value error, ')}"
     else:
         text = f"{key}: {first['msg']}, found {first['input']!r}"
+    text = text.removeprefix(": ")  # of the whole profile
     return text + (f" (and {len(others)} more)" if others else "")
 
 

@@ -9,22 +9,34 @@ def units(dataset, network, name):
 
 def needs(dataset, network=None):
     """Assets of the images and labels, and of what the network is made of."""
-    assets = {"dataset": CONFIG.datasets[dataset].asset}
-    if network:
-        spec = CONFIG.networks[network]
-        assets |= {"weights": spec.weights, "mean_image": spec.input.mean_image}
-    return {name: asset for name, asset in assets.items() if asset}
+    if dataset in CONFIG.generated:
+        assets = CONFIG.labelling(dataset)
+    else:
+        assets = [CONFIG.datasets[dataset].asset]
+    return assets + (CONFIG.networks[network].assets if network else [])
 
 
 def dissected(wildcards):
-    assets = needs(wildcards.dataset, wildcards.network)
-    return {name: held(asset) for name, asset in assets.items()}
+    return [f for asset in needs(wildcards.dataset, wildcards.network) for f in held(asset)]
+
+
+def parser(dataset):
+    """The network that labels generated images, if they are that."""
+    if dataset not in CONFIG.generated:
+        return []
+    return [CONFIG.segmenters[CONFIG.generated[dataset].segmenter].network]
+
+
+def dissection_sources(wildcards):
+    if wildcards.dataset in CONFIG.generated:
+        return sources("dissection.dissect.generator")
+    return sources("dissection.dissect.run", "dissection.networks", "dissection.data")
 
 
 DISSECTIONS = {
     (entry.dataset, entry.network): entry
     for entry in CONFIG.dissections
-    if obtainable(*needs(entry.dataset, entry.network).values())
+    if obtainable(*needs(entry.dataset, entry.network))
 }
 CHAPTER3 = {
     row: TABLES[row].inputs(CONFIG)
@@ -35,16 +47,32 @@ CHAPTER3 = {
 }
 ROWS += CHAPTER3
 NEEDED |= {asset for row in CHAPTER3 for asset in TABLES[row].assets(CONFIG)}
-NEEDED |= {asset for names in DISSECTIONS for asset in needs(*names).values()}
+NEEDED |= {asset for names in DISSECTIONS for asset in needs(*names)}
+
+
+def pages_of(datasets):
+    """Pages of the networks dissected on these."""
+    wanted = [names for names, entry in DISSECTIONS.items() if entry.pages and names[0] in datasets]
+    return [units(*names, "pages") for names in wanted]
 
 
 def dissection_settings(wildcards):
-    dataset, network = wildcards.dataset, CONFIG.networks[wildcards.network]
-    seeded = {} if network.weights else {"seed": CONFIG.seed}
+    dataset, networks = wildcards.dataset, [wildcards.network, *parser(wildcards.dataset)]
+    specs = {n: CONFIG.networks[n] for n in networks}
+    seeded = {} if all(spec.weights for spec in specs.values()) else {"seed": CONFIG.seed}
+    if dataset in CONFIG.generated:
+        images = {"generated": {dataset: CONFIG.generated[dataset]}}
+        segmenter = CONFIG.generated[dataset].segmenter
+        images["segmenters"] = {segmenter: CONFIG.segmenters[segmenter]}
+    else:
+        images = {"datasets": {dataset: CONFIG.datasets[dataset]}}
     return settings(
         device=CONFIG.device,
-        datasets={dataset: CONFIG.datasets[dataset]},
-        networks={wildcards.network: network.model_dump(mode="json", exclude={"recipe"})},
+        **images,
+        networks={
+            n: spec.model_dump(mode="json", exclude={"recipe", "adversarial"})
+            for n, spec in specs.items()
+        },
         dissections=DISSECTIONS[dataset, wildcards.network].model_dump(
             mode="json", exclude={"pages"}
         ),
@@ -55,9 +83,11 @@ def dissection_settings(wildcards):
 rule dissect:
     """Compare every unit of a network's layers with every concept of a dataset, by all protocols."""
     input:
-        unpack(dissected),
-        network=lambda w: module_sources(w.network),
-        sources=sources("dissection.dissect.run", "dissection.networks", "dissection.data"),
+        data=dissected,
+        network=lambda w: [
+            f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)
+        ],
+        sources=dissection_sources,
     output:
         units=units("{dataset}", "{network}", "units.csv"),
         concepts=units("{dataset}", "{network}", "concepts.csv"),
@@ -70,7 +100,7 @@ rule dissect:
     benchmark:
         log_of("dissect", "{dataset}", "{network}.tsv")
     wildcard_constraints:
-        dataset=any_of(CONFIG.datasets),
+        dataset=any_of([*CONFIG.datasets, *CONFIG.generated]),
         network=any_of(CONFIG.networks),
     # many networks: side by side, for torch starts on one core; few: one by one, each on all cores
     threads: 1 if len(DISSECTIONS) > 3 else MOST_THREADS
@@ -95,8 +125,8 @@ rule dissect:
 rule page:
     """Units of every layer with the images that move them most, as pages to browse offline."""
     input:
-        unpack(dissected),
         rules.dissect.output,
+        data=dissected,
         looks=[*sorted(Path("src/dissection/dissect").glob("*.html")), "src/dissection/style.css"],
         sources=sources("dissection.dissect.page"),
     output:
@@ -106,7 +136,7 @@ rule page:
     benchmark:
         log_of("page", "{dataset}", "{network}.tsv")
     wildcard_constraints:
-        dataset=any_of(CONFIG.datasets),
+        dataset=any_of([*CONFIG.datasets, *CONFIG.generated]),
         network=any_of(CONFIG.networks),
     threads: 4
     resources:
@@ -131,9 +161,9 @@ rule page:
 rule survey:
     """Question sheets on the labels of units, for people; and the answers of one who knows."""
     input:
-        unpack(dissected),
         rules.dissect.output,
         rules.page.output,
+        data=dissected,
         looks=["src/dissection/dissect/survey.html", "src/dissection/style.css"],
         phrases=lambda w: [str(path) for path in [CONFIG.rows.table_3_3.phrases] if path],
         sources=sources("dissection.dissect.survey"),
@@ -312,4 +342,4 @@ rule chapter3:
     input:
         expand(table("{row}"), row=CHAPTER3),
         expand(figure("{row}", "png"), row=CHAPTER3),
-        [units(*names, "pages") for names, entry in DISSECTIONS.items() if entry.pages],
+        pages_of(CONFIG.datasets),

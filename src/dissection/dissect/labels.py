@@ -26,9 +26,15 @@ class Segmenter(Interface):
 
     concepts: pd.DataFrame
 
-    def __call__(self, images: Tensor) -> Mapping[str, Tensor]:
-        """(n, 3, h, w) uint8 RGB -> category -> (n, maps, h, w) concept numbers, 0 for none."""
+    def __call__(self, images: Tensor, downsample: int) -> Mapping[str, Tensor]:
+        """(n, 3, h, w) uint8 RGB -> category -> (n, maps, h / downsample, w / downsample) concept numbers, 0 for
+        none."""
         ...
+
+
+DOWNSAMPLE = (
+    2  # image pixels per label pixel that a segmenter is asked for, whichever the protocols
+)
 
 
 class ConceptMaps(NamedTuple):
@@ -149,18 +155,18 @@ class Segmented(Concepts):
         self._kept: dict[range, tuple[np.ndarray, dict[int, Tensor]]] = {}
 
     def see(self, images: range, pixels: Tensor, protocols: Sequence[Protocol]) -> None:
-        """pixels: (n, 3, size, size) uint8 RGB, of the images of these numbers. Raises DissectionError if a label
+        """pixels: (n, 3, side, side) uint8 RGB, of the images of these numbers. Raises DissectionError if a label
         is none of the segmenter's concepts."""
-        size, column = pixels.shape[-1], torch.from_numpy(self.column).to(pixels.device)
+        size, column = pixels.shape[-1] // DOWNSAMPLE, torch.from_numpy(self.column)
         stacks = []
-        for category, stack in self.segmenter(pixels).items():
+        for category, stack in self.segmenter(pixels, DOWNSAMPLE).items():
             if stack.min() < 0 or stack.max() >= len(column):
                 raise DissectionError(
                     f"segmenter: {category!r} has label {stack.max()}; "
                     f"its concepts end at {len(column) - 1}"
                 )
-            stacks.append(column[stack.long()].expand(-1, -1, size, size))
-        maps = torch.cat(stacks, 1)
+            stacks.append(column[stack.long().cpu()].expand(-1, -1, size, size))
+        maps = torch.cat(stacks, 1).to(pixels.device)
         maps = maps[:, maps.flatten(2).any(2).any(0)]
         carried = torch.zeros(
             len(maps), len(self.concepts) + 1, dtype=torch.bool, device=maps.device
@@ -168,8 +174,8 @@ class Segmented(Concepts):
         carried.scatter_(1, maps.flatten(1).long(), True)
         kept = {}
         for downsample in {p.downsample for p in protocols}:
-            at = torch.arange(size // downsample, device=maps.device) * downsample + downsample // 2
-            distinct = maps[:, :, at[:, None], at].flatten(2)
+            step = downsample // DOWNSAMPLE
+            distinct = maps[:, :, step // 2 :: step, step // 2 :: step].flatten(2)
             for j in range(distinct.shape[1]):
                 for k in range(j):
                     distinct[:, j].masked_fill_(distinct[:, j] == distinct[:, k], 0)

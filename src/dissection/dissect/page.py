@@ -1,6 +1,6 @@
 """Pages to browse a dissection offline: every unit of a layer with the images that excite it most.
 
-    write_pages(config, entry, dataset_root, folder, folder / "pages", threads=4)
+    write_pages(config, entry, dataset, folder, folder / "pages", threads=4)
 
 An index, a page a layer, and a strip of images a unit and protocol, the region above the unit's
 threshold bright with a yellow outline, the rest dim.
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from dissection import style
 from dissection.config import Config, Dissection
-from dissection.data import open_dataset
+from dissection.data import Dataset
 from dissection.dissect.count import best_labels, count_detectors
 from dissection.dissect.protocols import PROTOCOLS, Protocol
 from dissection.errors import DissectionError
@@ -36,7 +36,7 @@ CHUNK = 16  # units a task
 
 
 def write_pages(
-    config: Config, entry: Dissection, dataset_root: Path, folder: Path, out: Path, threads: int
+    config: Config, entry: Dissection, dataset: Dataset, folder: Path, out: Path, threads: int
 ) -> None:
     """
     folder: files of the dissection `entry`; out: folder of the pages, replaced as a whole.
@@ -56,7 +56,7 @@ def write_pages(
                 threshold = chosen["threshold"].to_numpy(np.float32)
                 for first in range(0, len(chosen), CHUNK):
                     tasks.append((layer, protocol.name, first, threshold[first : first + CHUNK]))
-        strips = Strips(config, entry, dataset_root, folder, beside)
+        strips = Strips(config, entry, dataset, folder, beside)
         with ThreadPoolExecutor(threads) as pool:  # decoding, resizing and encoding run in parallel
             drawn = pool.map(lambda task: strips.draw(*task), tasks)
             for _ in tqdm(drawn, "strips", len(tasks), unit="task"):
@@ -70,18 +70,22 @@ def write_pages(
 class Strips:
     """Draws the strips of one dissection, into `out`/<layer>/<protocol>/<unit>.webp."""
 
-    def __init__(self, config: Config, entry: Dissection, root: Path, folder: Path, out: Path):
-        plain = config.networks[entry.network].input.model_copy(
-            update={"mean_image": None, "order": "RGB"}
-        )
-        self.preprocess = Preprocess(plain)
-        self.dataset = open_dataset(config.datasets[entry.dataset], root)
+    def __init__(
+        self, config: Config, entry: Dissection, dataset: Dataset, folder: Path, out: Path
+    ):
+        spec, self.dataset, self.preprocess = config.networks[entry.network], dataset, None
+        if spec.input:  # else a generator draws what there is to see
+            plain = spec.input.model_copy(update={"mean_image": None, "order": "RGB"})
+            self.preprocess = Preprocess(plain)
+        self.size = spec.input.size if spec.input else len(dataset.image(0))
         self.file, self.out = folder / "top.safetensors", out
         self.picture = lru_cache(4096)(self._picture)
 
     def _picture(self, index: int) -> np.ndarray:
-        """(SIDE, SIDE, 3) float32, 0 to 255: the part of the image that the network sees."""
-        seen = self.preprocess.crop(self.dataset.image(index)).numpy().transpose(1, 2, 0)
+        """(SIDE, SIDE, 3) float32, 0 to 255: the part of the image that the network sees or draws."""
+        seen = self.dataset.image(index)
+        if self.preprocess:
+            seen = self.preprocess.crop(seen).numpy().transpose(1, 2, 0)
         resized = Image.fromarray(seen).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         return np.asarray(resized, np.float32)
 
@@ -92,9 +96,7 @@ class Strips:
             images = file.get_slice(f"{layer}.images")[chosen]
             maps = file.get_slice(f"{layer}.maps")[chosen].astype(np.float32)
             centres = json.loads(file.metadata()["centres"])[layer]
-        rows, columns = interpolation(
-            PROTOCOLS[protocol], maps.shape[2:], centres, self.preprocess.size, SIDE
-        )
+        rows, columns = interpolation(PROTOCOLS[protocol], maps.shape[2:], centres, self.size, SIDE)
         dense = rows @ maps @ columns.T  # (units, k, SIDE, SIDE)
         for unit in range(len(threshold)):
             strip = np.full((SIDE, len(images[unit]) * (SIDE + GAP) - GAP, 3), 255, np.uint8)

@@ -342,8 +342,9 @@ def thresholds_by_concept(
     for images, batch in bar:
         _, labels = activations.sample.labels.load(images, protocols)
         for p, concepts in zip(protocols, labels, strict=True):
+            maps = concepts.maps.to(activations.device)
             for layer, a in batch.items():
-                counts[layer, p.name].add(a, up[layer, p.name], concepts.maps)
+                counts[layer, p.name].add(a, up[layer, p.name], maps)
     return {(layer, name): most_informative(c, PROTOCOLS[name].accuracy, PROTOCOLS[name].coverage)
             for (layer, name), c in counts.items()}  # fmt: skip
 
@@ -496,7 +497,17 @@ def overlaps(activations: Activations, found: dict[str, Layer], protocols: Seque
 def dissect(
     config: Config, entry: Dissection, out: Path, device: torch.device, threads: int
 ) -> None:
-    """Dissect a configured network on a configured dataset and write the results to the folder `out`.
+    """Dissect a network of the profile on one of its datasets; the files are those of `dissect_sample`."""
+    network, preprocess = network_of(config, entry.network, device)
+    dataset = dataset_of(config, entry.dataset)
+    labels = Labels(dataset, preprocess.labels)
+    sample = Sample(lambda i: preprocess(dataset.image(i)), len(dataset), labels)
+    dissect_sample(config, entry, network, sample, None, out, device, threads)
+
+
+def dissect_sample(config: Config, entry: Dissection, network: nn.Module, sample: Sample, separate: Sample | None,
+                   out: Path, device: torch.device, threads: int) -> None:  # fmt: skip
+    """Dissect a network on a sample of images and write the results to the folder `out`.
 
     units.csv      a row a unit and protocol: threshold, best concept and IoU, also by category
     concepts.csv   the concepts in the order of the arrays, with the images and label pixels that carry them
@@ -505,18 +516,14 @@ def dissect(
     """
     started = time.perf_counter()
     layers = config.networks[entry.network].layers
-    network, preprocess = network_of(config, entry.network, device)
     check_layers(network, layers.values())
-    dataset = dataset_of(config, entry.dataset)
-    labels = Labels(dataset, preprocess.labels)
-    sample = Sample(lambda i: preprocess(dataset.image(i)), len(dataset), labels)
     protocols = [PROTOCOLS[name] for name in entry.protocols]
     result = measure(
-        network, layers, sample, protocols,
+        network, layers, sample, protocols, separate=separate,
         bases=random_bases(network, layers, entry.bases, sample.given(0).to(device)),
         batch=entry.batch, top_images=entry.top_images, memory_gb=config.memory_gb, device=device, threads=threads,
     )  # fmt: skip
-    write(result, entry, labels, protocols, out)
+    write(result, entry, sample.labels, protocols, out)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         2**20 if sys.platform == "darwin" else 2**10
     )

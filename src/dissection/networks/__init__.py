@@ -70,11 +70,21 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
 def network_of(config: Config, name: str, device: torch.device) -> tuple[nn.Module, "Preprocess"]:
     """The profile's network of that name and how images become its input, once its assets are there."""
     spec = config.networks[name]
-    weights, mean_image = (
-        asset_path(paths.asset_record(config.profile, a)) if a else None
-        for a in (spec.weights, spec.input.mean_image)
-    )
-    return load_network(spec, weights, config.seed).to(device), Preprocess(spec.input, mean_image)
+    mean = spec.input.mean_image if spec.input else None
+    mean_image = asset_of(config, mean) if mean else None
+    return module_of(config, name, device), Preprocess(spec.input, mean_image)
+
+
+def module_of(config: Config, name: str, device: torch.device) -> nn.Module:
+    """The profile's network of that name, once its weights are there."""
+    spec = config.networks[name]
+    weights = asset_of(config, spec.weights) if spec.weights else None
+    return load_network(spec, weights, config.seed).to(device)
+
+
+def asset_of(config: Config, asset: str) -> Path:
+    """Where the profile's asset lies, once it is there."""
+    return asset_path(paths.asset_record(config.profile, asset))
 
 
 def check_layers(network: nn.Module, paths: Iterable[str]) -> None:

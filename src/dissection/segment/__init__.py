@@ -23,7 +23,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 from dissection.config import Config
 from dissection.data.scenes import world
 from dissection.errors import DissectionError
-from dissection.networks import Preprocess, load_network
+from dissection.networks import Preprocess, asset_of, load_network
 from dissection.segment.classes import HEADS, NONE, Classes, read_classes
 
 FEW = ("sky", "building", "person")  # whose parts are labelled without `p`
@@ -43,6 +43,15 @@ def load_segmenter(
     return Segmenter(
         network.to(device), preprocess, read_classes(labels), spec.vocabulary, spec.sizes
     )
+
+
+def segmenter_of(config: Config, name: str, device: torch.device) -> "Segmenter":
+    """The profile's segmenter of that name, once its assets are there."""
+    spec = config.segmenters[name]
+    weights = config.networks[spec.network].weights
+    return load_segmenter(
+        config, name, asset_of(config, weights) if weights else None, asset_of(config, spec.labels), device
+    )  # fmt: skip
 
 
 class Segmenter:
