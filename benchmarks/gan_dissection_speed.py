@@ -18,8 +18,7 @@ from dissection.config import Input
 from dissection.dissect.labels import DOWNSAMPLE, Segmented
 from dissection.dissect.protocols import ICLR2019, PNAS2020
 from dissection.dissect.run import Sample, measure
-from dissection.generated import to_pixels
-from dissection.networks import Preprocess
+from dissection.networks import Preprocess, to_pixels
 from dissection.networks.progan import ProGAN, latents
 from dissection.segment import Segmenter
 from dissection.segment.classes import NONE, Classes
