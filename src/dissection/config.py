@@ -289,6 +289,31 @@ class Basis(Section):
     )
 
 
+class Search(Section):
+    """How the units that cause a concept are searched for (thesis 4.3.2, A.4); defaults are those of the released code."""
+
+    layer: str = Field(default="layer4", description="printed name of the generators' layer")
+    protocol: ProtocolName = Field(
+        default="iclr2019", description="protocol of the IoU to begin with"
+    )
+    images: int = Field(
+        default=10000, gt=0, description="z that may have a location with it, and as many without"
+    )
+    seeds: tuple[int, int] = Field(default=(10, 11), description="of those z")
+    places: int = Field(
+        default=1000, gt=0, description="locations with it, and without, to learn from"
+    )
+    held_out: int = Field(default=200, gt=0, description="of either, to choose the best alpha by")
+    tries: int = Field(default=5, gt=0, description="locations of an image tried as candidates")
+    epochs: int = Field(default=10, ge=0, description="passes over the locations")
+    batch: int = Field(default=20, gt=0, description="of either kind, for one step of Adam")
+    learning_rate: float = Field(default=0.01, gt=0, description="of Adam")
+    l2: float = Field(
+        default=0.005, ge=0, description="lambda of eq. 4.6, on the sum of the squares of alpha"
+    )
+    seed: int = Field(default=1, ge=0, description="of the locations tried, and of their order")
+
+
 class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
@@ -459,6 +484,97 @@ class SingleImage(Section):
     )
 
 
+class Forced(Section):
+    """Units of a layer of generators (search.layer) forced on or off, in images of its own."""
+
+    dataset: str = Field(description="generated images that the networks were dissected on")
+    images: int = Field(default=1000, gt=0, description="number of z")
+    seed: int = Field(default=3, ge=0, description="of z")
+    units: int = Field(default=20, gt=0, description="units forced together")
+
+
+class Removed(Forced):
+    """A concept removed by more and more units."""
+
+    network: str = Field(description="generator")
+    concept: str = Field(description="what is removed")
+    others: list[str] = Field(default=[], description="concepts that are to stay")
+    counts: list[Annotated[int, Field(ge=0)]] = Field(
+        default=list(range(21)), description="numbers of units ablated"
+    )
+    shown: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[0, 5, 10, 20], min_length=1, description="those of the pictures"
+    )
+
+    def caused(self) -> list[tuple[str, str]]:
+        return [(self.network, self.concept)]
+
+
+class Inserted(Forced):
+    """A concept inserted at single locations."""
+
+    network: str = Field(description="generator")
+    concept: str = Field(description="what is inserted")
+    contexts: dict[str, str] = Field(
+        default={}, description="published name -> concept that stands at the location"
+    )
+    least: int = Field(default=1, gt=0, description="locations that a context is to be met at")
+
+    def caused(self) -> list[tuple[str, str]]:
+        return [(self.network, self.concept)]
+
+
+class PnasFig4(Removed):
+    """Units by IoU: one concept removed, another inserted."""
+
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol of IoU")
+    images: int = Field(default=10000, gt=0, description="number of z")
+    seed: int = Field(default=1, ge=0, description="of z")
+    counts: list[Annotated[int, Field(ge=0)]] = Field(
+        default=list(range(31)), description="numbers of units ablated"
+    )
+    inserted: str = Field(description="what is inserted")
+    insertions: int = Field(default=10000, gt=0, description="the first so many z, for that")
+    high: float = Field(
+        default=0.005, gt=0, lt=1, description="units are forced to their value at this fraction"
+    )
+    contexts: dict[str, str] = Field(
+        default={}, description="published name -> concept that stands at the location"
+    )
+    least: int = Field(default=1000, gt=0, description="locations that it is to be met at")
+
+    def caused(self) -> list[tuple[str, str]]:
+        return []
+
+
+class RemovedEach(Forced):
+    """Concepts of one generator, each removed by its own units."""
+
+    network: str = Field(description="generator")
+    concepts: dict[Name, str] = Field(min_length=1, description="published name -> concept")
+
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """Published name -> network, concept."""
+        return {name: (self.network, concept) for name, concept in self.concepts.items()}
+
+    def caused(self) -> list[tuple[str, str]]:
+        return list(self.pairs().values())
+
+
+class RemovedFrom(Forced):
+    """One concept removed from several generators' images."""
+
+    networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
+    concept: str = Field(description="what is removed")
+
+    def pairs(self) -> dict[str, tuple[str, str]]:
+        """Published name -> network, concept."""
+        return {name: (network, self.concept) for name, network in self.networks.items()}
+
+    def caused(self) -> list[tuple[str, str]]:
+        return list(self.pairs().values())
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -483,6 +599,14 @@ class Rows(Section):
     pnas_fig_5: PnasFig5 | None = Field(default=None, description="units changed by an attack")
     fig_slides_single_image: SingleImage | None = Field(
         default=None, description="one image without each unit"
+    )
+    fig_4_4: Removed | None = Field(default=None, description="trees removed by tree units")
+    fig_4_9: RemovedEach | None = Field(default=None, description="five classes removed")
+    fig_4_10: RemovedFrom | None = Field(default=None, description="windows removed from scenes")
+    fig_4_11: Inserted | None = Field(default=None, description="doors inserted, by what is there")
+    fig_a_6: Inserted | None = Field(default=None, description="insertions traced through layers")
+    pnas_fig_4: PnasFig4 | None = Field(
+        default=None, description="trees removed and doors inserted, by IoU"
     )
 
 
@@ -524,6 +648,7 @@ class Config(Section):
         default={}, description="images drawn by generators, in place of datasets"
     )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
+    search: Search = Field(default=Search(), description="units that cause a concept")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
     _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
