@@ -459,6 +459,46 @@ class SingleImage(Section):
     )
 
 
+class Matched(Counts):
+    """Units of generators by the concept that they match best."""
+
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol to count by")
+    layers: dict[str, str] = Field(
+        default={},
+        description="published layer -> layer that stands for it; none: all, by their own names",
+    )
+
+
+class Unit(Section):
+    """One unit of a generator."""
+
+    network: str = Field(description="generator")
+    layer: str = Field(description="printed name of its layer")
+    concept: str = Field(description="concept; the unit is the one that matches it best")
+    published: str | None = Field(default=None, description="published value that it stands for")
+
+
+class Units(Section):
+    """Single units of generators, and the images that move them most."""
+
+    dataset: str = Field(description="generated images that the generators were dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+    networks: list[Unit] = Field(min_length=1, description="the units")
+
+
+class PnasFig3(Section):
+    """The concepts of all layers of a generator, the units of one, and one of these as a classifier."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
+    network: str = Field(description="generator")
+    layer: str = Field(default="layer5", description="layer whose units are shown")
+    concept: str = Field(default="window", description="the unit is the one that matches it best")
+    area: float = Field(
+        default=0.05, ge=0, lt=1, description="share of an image from which on it has the concept"
+    )
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -484,6 +524,14 @@ class Rows(Section):
     fig_slides_single_image: SingleImage | None = Field(
         default=None, description="one image without each unit"
     )
+    fig_4_3: Units | None = Field(default=None, description="top images of units of generators")
+    fig_4_5: Matched | None = Field(default=None, description="units of generators by scene")
+    fig_4_6: Matched | None = Field(default=None, description="... by layer")
+    fig_a_7: Matched | None = Field(
+        default=None, description="... by iteration of training: `networks` by iteration"
+    )
+    fig_a_8: Matched | None = Field(default=None, description="... of all layers")
+    pnas_fig_3: PnasFig3 | None = Field(default=None, description="a generator dissected")
 
 
 class Config(Section):
@@ -560,15 +608,20 @@ class Config(Section):
                 raise ValueError(f"dissections.{i}.protocols: iclr2019 is for generators")
         return self
 
-    def _segmenter(self, generated: str) -> str | None:
-        """The network that labels generated images; None if it is not defined."""
-        segmenter = self.segmenters.get(self.generated[generated].segmenter)
-        return segmenter.network if segmenter else None
+    def parser(self, generated: str) -> str:
+        """The network that labels generated images."""
+        return self.segmenters[self.generated[generated].segmenter].network
 
     def labelling(self, generated: str) -> list[str]:
         """Assets of what labels generated images."""
         segmenter = self.segmenters[self.generated[generated].segmenter]
         return [segmenter.labels, *self.networks[segmenter.network].assets]
+
+    def behind(self, dataset: str) -> list[str]:
+        """Assets of a dataset's images and labels, or of what labels generated images."""
+        return (
+            self.labelling(dataset) if dataset in self.generated else [self.datasets[dataset].asset]
+        )
 
     def measured(self) -> list[tuple[str, str | None]]:
         """(network, dataset to measure its accuracy on, or None) that rows ask for."""
@@ -610,7 +663,7 @@ class Config(Section):
             entry
             for entry in self.dissections
             if entry.network not in lost
-            and (entry.dataset not in self.generated or self._segmenter(entry.dataset) not in lost)
+            and (entry.dataset not in self.generated or self.parser(entry.dataset) not in lost)
         ]
         found = {"dissections": dissections, "rows": self.rows.model_copy(update=rows)}
         result = self.model_copy(update=found)
@@ -708,7 +761,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 "train",
                 "test",
             ):
-                yield f"rows.{row}.{key}", name, datasets
+                yield f"rows.{row}.{key}", name, [*datasets, *config.generated]
                 continue
             wanted = getattr(section, "protocol", None)
             on = (
@@ -722,6 +775,22 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 e.network for e in config.dissections if wanted in e.protocols and e.dataset == on
             ]
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
+        for key, generator, layer in _layers(section):
+            if generator in networks:
+                yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
+
+
+def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
+    """(key, network, layer) of the layers of generators that a row names."""
+    if isinstance(section, Matched):
+        for name, layer in section.layers.items():
+            for network in section.networks.values():
+                yield f"layers.{name}", network, layer
+    if isinstance(section, Units):
+        for i, unit in enumerate(section.networks):
+            yield f"networks.{i}.layer", unit.network, unit.layer
+    if isinstance(section, PnasFig3):
+        yield "layer", section.network, section.layer
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
@@ -733,9 +802,9 @@ def named(section: Section | None) -> Iterator[tuple[str, str]]:
         yield from named(detector)
     networks = getattr(section, "networks", {})
     for label, network in networks.items() if isinstance(networks, dict) else enumerate(networks):
-        if isinstance(network, Tested):
+        if isinstance(network, Tested | Unit):
             yield f"networks.{label}.network", network.network
-            if network.validation is not None:
+            if isinstance(network, Tested) and network.validation is not None:
                 yield "validation", network.validation
         else:
             yield f"networks.{label}", network

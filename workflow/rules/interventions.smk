@@ -6,8 +6,11 @@ def intervention(row):
 
 
 def intervening(row):
-    """Networks and datasets that a job runs; the dataset that the network was dissected on is not run."""
+    """Networks and datasets that a job runs; a dataset that the network was dissected on is not run."""
     section = getattr(CONFIG.rows, row)
+    if section.dataset in CONFIG.generated:
+        datasets, networks = TABLES[row].uses(CONFIG)
+        return networks, datasets
     of = section.detector if row == "pnas_fig_1" else section
     names = [getattr(of, part, None) for part in ("train", "validation", "test")]
     return [section.network], [name for name in names if name]
@@ -17,7 +20,7 @@ def intervened(wildcards):
     """Images and weights; and the dissection, or the ranking of units, that a job goes by."""
     section = getattr(CONFIG.rows, wildcards.row)
     found = {"data": evaluated(*intervening(wildcards.row))}
-    if wildcards.row == "pnas_fig_1":
+    if wildcards.row in ("pnas_fig_1", "pnas_fig_3"):
         names = "iou.safetensors", "concepts.csv"
         found["dissection"] = [units(section.dataset, section.network, name) for name in names]
     if wildcards.row == "pnas_fig_5":
@@ -29,7 +32,7 @@ rule intervene:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
     input:
         unpack(intervened),
-        network=lambda w: module_sources(getattr(CONFIG.rows, w.row).network),
+        network=lambda w: [f for n in intervening(w.row)[0] for f in module_sources(n)],
         sources=sources(
             "dissection.intervene.importance",
             "dissection.intervene.attack",
