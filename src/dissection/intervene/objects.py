@@ -178,7 +178,7 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
     <name>.png: the images with most of it, as they are and ablated.
     """
     spec, rows = getattr(config.rows, row), []
-    for name, (network, concept) in spec.pairs().items():
+    for name, (network, concept) in spec.caused().items():
         scenes = load_scenes(config, spec.dataset, network, device)
         number = number_of(scenes.segmenter.concepts, concept)
         found = read_units(config, spec.dataset, network, concept)
