@@ -290,7 +290,7 @@ class Basis(Section):
 
 
 class Search(Section):
-    """How the units that cause a concept are searched for (thesis 4.3.2, A.4); defaults are those of the released code."""
+    """How the units that cause a concept are searched for (thesis 4.3.2, A.4); the released code's defaults."""
 
     layer: str = Field(default="layer4", description="printed name of the generators' layer")
     protocol: ProtocolName = Field(

@@ -1,13 +1,12 @@
 """Objects removed from what a generator draws, and inserted into it, by a few units: what thesis figures 4-4, 4-9,
 4-10, 4-11 and A-6, and PNAS 2020, figure 4, are made of.
 
-    search(config, "churches", "progan_church", "tree", out, device)    # units.csv, history.csv: the units that cause trees
-    remove(config, "fig_4_4", out, device, threads)                     # removal.csv, removal.png
+    search(config, "churches", "progan_church", "tree", out, device)    # units.csv, history.csv
+    remove(config, "fig_4_4", out, device, threads)                 # removal.csv, removal.png
 
-Tables count label pixels. A PNG shows images of `SHOWN` z, one a row.
+Tables count label pixels. A PNG shows a few images side by side.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from dissection.intervene.causal import (
     high_values,
     insert_each,
     removals,
+    survey,
     trace,
 )
 from dissection.intervene.generator import Generator, Intervention, only, single_cells, sweep
@@ -37,7 +37,7 @@ from dissection.networks import module_of
 from dissection.networks.progan import latents
 from dissection.segment import Segmenter, segmenter_of
 
-SHOWN = 5  # images of a sheet
+SHOWN = 5  # images of a picture
 BATCH = 32
 
 
@@ -120,9 +120,11 @@ def search(
     found = find_units(
         scenes.generator, scenes.segmenter, number, z_present, z_candidates, iou, spec, BATCH, True
     )
-    lines = pd.DataFrame({"unit": range(len(iou)), "alpha": found.alpha})
-    lines["rank"] = found.order.argsort() + 1
-    write_csv(lines.assign(value=found.value, iou=iou), out / "units.csv")
+    columns = {
+        "alpha": found.alpha, "rank": found.order.argsort() + 1, "value": found.value, "iou": iou,
+    }  # fmt: skip
+    lines = pd.DataFrame({name: tensor.numpy() for name, tensor in columns.items()})
+    write_csv(lines.rename_axis("unit").reset_index(), out / "units.csv")
     learned, held = found.places
     write_csv(found.history.assign(learned=learned, held_out=held), out / "history.csv")
 
@@ -131,7 +133,7 @@ def search(
 
 
 def remove(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
-    """Figure 4-4. removal.csv of `_removal`, units by alpha (order ace) and by IoU (iou); removal.png by alpha."""
+    """Figure 4-4: the files of `_removal`, units by alpha (order ace) and by IoU (iou); images by alpha."""
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
     found = read_units(config, spec.dataset, spec.network, spec.concept)
@@ -144,8 +146,8 @@ def _removal(
 ) -> None:
     """
     removal.csv: order, units (ablated everywhere), concept (the one removed, then `others`), images, present (share
-    of the pixels of unedited images), removed (share of its pixels), interval (99 %). removal.png: the images with
-    most of the concept, without and with each number of `shown` units of the first order ablated.
+    of the pixels of unedited images), removed (share of its pixels), interval (99 %). ablated_<units>.png: the images
+    with most of the concept, with each number of `shown` units of the first order ablated.
     """
     concepts = [concept, *spec.others]
     numbers = [number_of(scenes.segmenter.concepts, name) for name in concepts]
@@ -159,14 +161,13 @@ def _removal(
     table["concept"] = table["concept"].map(dict(zip(numbers, concepts, strict=True)))
     state = scenes.generator.head(z[most(counts.before[:, 0])])
     first, alpha = next(iter(orders.values()))
-    images = [scenes.generator.images(state, c) for c in removals(first, spec.shown, alpha)]
-    pixels = images[0][0, 0].numel()
-    table = table.assign(
-        images=len(z), present=table["before"] / pixels, removed=0.0 - table["change"]
-    )
+    for n, change in zip(spec.shown, removals(first, spec.shown, alpha), strict=True):
+        images = scenes.generator.images(state, change)
+        write_png("RGB", strip(images), out / f"ablated_{n:03d}.png")
+    present = table["before"] / images[0, 0].numel()
+    table = table.assign(images=len(z), present=present, removed=0.0 - table["change"])
     columns = ["order", "units", "concept", "images", "present", "removed", "interval"]
     write_csv(table[columns], out / "removal.csv")
-    write_png("RGB", sheet(images), out / "removal.png")
 
 
 def remove_each(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
@@ -175,7 +176,7 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
 
     removal.csv: name (as published), network, concept, units, images, present (share of pixels), removed (share of
     the concept's pixels by ablating the units everywhere), effect (eq. 4.4, as a multiple of present).
-    <name>.png: the images with most of it, as they are and ablated.
+    <name>_before.png, <name>_after.png: the images with most of it, as they are and ablated.
     """
     spec, rows = getattr(config.rows, row), []
     for name, (network, concept) in spec.caused().items():
@@ -190,10 +191,11 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
             "name": name, "network": network, "concept": concept, "units": spec.units, "images": len(z),
             **effect[["present", "removed", "effect"]],
         })  # fmt: skip
-        counts = sweep(scenes.generator, scenes.segmenter, z, [], [number], BATCH)
-        state = scenes.generator.head(z[most(counts.before[:, 0])])
-        pair = [scenes.generator.images(state, change) for change in (None, Intervention(alpha))]
-        write_png("RGB", sheet(pair), out / f"{name}.png")
+        pixels = survey(scenes.generator, scenes.segmenter, z, [number], BATCH).pixels
+        state = scenes.generator.head(z[most(pixels.sum((1, 2, 3)))])
+        for part, change in ("before", None), ("after", Intervention(alpha)):
+            images = scenes.generator.images(state, change)
+            write_png("RGB", strip(images), out / f"{name}_{part}.png")
     write_csv(pd.DataFrame(rows), out / "removal.csv")
 
 
@@ -216,7 +218,7 @@ def _insertion(
     contexts.csv: as of `by_context`, by the name of the concept that stands where the units are forced on; sample, the
     number of images.
     maps.csv: example, y, x, change (pixels of the concept that are added by it, as a multiple of their mean number).
-    insertion.png: the images where a location adds most, as they are and with the units forced on there.
+    before.png, after.png: the images where a location adds most, as they are and with the units forced on there.
     """
     number = number_of(scenes.segmenter.concepts, concept)
     found = insert_each(
@@ -230,13 +232,11 @@ def _insertion(
     h, w = found.change.shape[1:]
     where = single_cells(h, w)[place[chosen]]
     state = scenes.generator.head(z[chosen])
-    images = [
-        scenes.generator.images(state, c)
-        for c in (None, Intervention(change.alpha, change.value, where))
-    ]
+    there = Intervention(change.alpha, change.value, where)
+    for name, force in ("before", None), ("after", there):
+        write_png("RGB", strip(scenes.generator.images(state, force)), out / f"{name}.png")
     share = found.change[chosen].double() / found.before.double().mean()
     write_csv(map_lines(share, "change"), out / "maps.csv")
-    write_png("RGB", sheet(images), out / "insertion.png")
 
 
 def remove_and_insert(
@@ -261,7 +261,7 @@ def remove_and_insert(
 def follow(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
     Figure A-6. layers.csv of `by_visibility`, an insertion being visible if it adds pixels of the concept; maps.csv:
-    example, y, x, effect on the last layer; images.png: the examples, those with the largest range of effects.
+    example, y, x, effect on the last layer; before.png: the examples, those with the largest range of effects.
     """
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
@@ -283,7 +283,7 @@ def follow(config: Config, row: str, out: Path, device: torch.device, threads: i
     chosen = most(last.amax((1, 2)) - last.amin((1, 2)))
     write_csv(map_lines(last[chosen], "effect"), out / "maps.csv")
     images = scenes.generator.images(scenes.generator.head(z[chosen]))
-    write_png("RGB", sheet([images]), out / "images.png")
+    write_png("RGB", strip(images), out / "before.png")
 
 
 def _by_iou(iou: Tensor) -> Tensor:
@@ -295,9 +295,9 @@ def most(amount: Tensor, n: int = SHOWN) -> Tensor:
     return amount.argsort(descending=True, stable=True)[:n]
 
 
-def sheet(columns: Sequence[Tensor]) -> Tensor:
-    """(images, 3, h, w) each -> (3, images h, columns w): an image a row."""
-    return torch.cat([torch.cat(list(images), 1) for images in columns], 2)
+def strip(images: Tensor) -> Tensor:
+    """(n, 3, h, w) -> (3, h, n w), side by side."""
+    return torch.cat(list(images), 2)
 
 
 def map_lines(maps: Tensor, column: str) -> pd.DataFrame:

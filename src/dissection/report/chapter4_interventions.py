@@ -2,9 +2,10 @@
 
 What is computed lies in results/<profile>/interventions/<row>. As in `interventions`, a table says in `part` what a
 line is about: `removal`, `context` (what stands where a unit is forced on), `map`, `layer`, or `image`, whose PNG
-shows an image of the examples a row.
+shows the examples side by side.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,29 +81,36 @@ def _effects(table: pd.DataFrame, column: str = "effect") -> Values:
     if "published" not in lines:
         return {}
     named = lines[lines["published"].notna()]
-    return named.set_index("published")[column].to_dict()
+    return dict(zip(named["published"], named[column], strict=True))
 
 
 def _removed(table: pd.DataFrame) -> Values:
-    return part(table, "removal").set_index("name")["removed"].to_dict()
+    lines = part(table, "removal")
+    return dict(zip(lines["name"], lines["removed"], strict=True))
 
 
 def _fig_a_6_values(table: pd.DataFrame) -> Values:
     lines = part(table, "layer")
-    effect = lines.pivot(index="layer", columns="visible", values="effect")
-    effect = effect.loc[lines["layer"].unique()].rename(columns=_visible)
-    peak = effect.max(axis=1).idxmax()
-    number = lines.groupby("visible")["locations"].first().rename(_visible)
+    visible = lines["visible"].astype(str) == "True"
+    lines["shown"] = visible.map({True: "visible", False: "not_visible"})
+    effect = {
+        layer: dict(zip(of["shown"], of["effect"], strict=True))
+        for layer, of in lines.groupby("layer", sort=False)
+    }
+    lines["weighted"] = (
+        lines["effect"] * lines["locations"]
+    )  # not a number where there is no location
+    total = lines.groupby("layer", sort=False)["weighted"].sum()
+    layers = list(effect)
+    peak = layers[int(total.to_numpy().argmax())]
+    found = re.search(r"\d+$", str(peak))
+    number = lines.drop_duplicates("shown")
     return {
-        "peak_layer": int(peak.removeprefix("layer")) if peak.removeprefix("layer").isdigit() else peak,
-        "effect_at_peak": effect.loc[peak].to_dict(),
-        "effect_at_4": effect.iloc[0].to_dict(),
-        "locations": number.to_dict(),
-    }  # fmt: skip
-
-
-def _visible(value: Any) -> str:
-    return "visible" if str(value) == "True" else "not_visible"
+        "peak_layer": int(found[0]) if found else peak,
+        "effect_at_peak": effect[peak],
+        "effect_at_4": effect[layers[0]],
+        "locations": dict(zip(number["shown"], number["locations"], strict=True)),
+    }
 
 
 def _row(id: str, title: str, caption: str, values, metrics=None, **more) -> Row:
