@@ -109,7 +109,7 @@ def _fig_a_6_values(table: pd.DataFrame) -> Values:
         "peak_layer": int(found[0]) if found else peak,
         "effect_at_peak": effect[peak],
         "effect_at_4": effect[layers[0]],
-        "locations": dict(zip(number["shown"], number["locations"], strict=True)),
+        "locations": dict(zip(number["shown"], number["locations"].astype(int), strict=True)),
     }
 
 
