@@ -192,6 +192,7 @@ def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None
         "pnas_fig_2": importance.importance,
         "pnas_fig_5": attack.attack,
         "fig_slides_single_image": importance.single_image,
+        "pnas_fig_3": detector.detect_drawn,
     }
     if row not in jobs:
         raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(jobs)}")
