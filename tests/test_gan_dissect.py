@@ -22,8 +22,8 @@ from dissection.dissect.page import write_pages
 from dissection.dissect.protocols import ICLR2019, PNAS2020
 from dissection.dissect.run import Sample, measure, write
 from dissection.errors import DissectionError
-from dissection.generated import generated_of, to_pixels
-from dissection.networks import module_of
+from dissection.generated import generated_of
+from dissection.networks import module_of, to_pixels
 from dissection.stats.levels import LevelCounts, information_quality, most_informative
 from planted_gan import LAYERS, SIZE, ColourSegmenter, PlantedGAN, latents
 from test_dissect import matrix

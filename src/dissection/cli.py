@@ -192,6 +192,7 @@ def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None
         "pnas_fig_2": importance.importance,
         "pnas_fig_5": attack.attack,
         "fig_slides_single_image": importance.single_image,
+        "pnas_fig_3": detector.detect_drawn,
         "fig_4_4": objects.remove,
         "fig_4_9": objects.remove_each,
         "fig_4_10": objects.remove_each,

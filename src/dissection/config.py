@@ -183,7 +183,10 @@ class Adversarial(Section):
         description="iterations from one penalty to the next, which counts for all",
     )
     averaging: int = Field(
-        default=10000, gt=0, description="half-life of the averaged generator, in images"
+        default=10000,
+        gt=0,
+        description="half-life of the averaged generator, in images; a tenth of those shown at"
+        " its resolution, if that is less",
     )
     critic: list[int] = Field(
         min_length=1, description="units of the critic at 4, 8, 16 ... pixels"

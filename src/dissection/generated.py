@@ -11,13 +11,8 @@ from torch import Tensor, nn
 from dissection.config import Config, Dissection
 from dissection.data import Dataset
 from dissection.errors import DissectionError
-from dissection.networks import module_of
+from dissection.networks import module_of, to_pixels
 from dissection.networks.progan import latents
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """(n, 3, h, w) from -1 to 1, what is beyond clipped -> uint8."""
-    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
 
 
 class Generated(Dataset):

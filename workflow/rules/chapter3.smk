@@ -90,9 +90,7 @@ rule dissect:
     """Compare every unit of a network's layers with every concept of a dataset, by all protocols."""
     input:
         data=dissected,
-        network=lambda w: [
-            f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)
-        ],
+        network=lambda w: [f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)],
         sources=dissection_sources,
     output:
         units=units("{dataset}", "{network}", "units.csv"),

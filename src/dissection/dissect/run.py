@@ -31,8 +31,7 @@ from dissection.dissect.basis import basis_name, power, random_rotation
 from dissection.dissect.labels import Concepts, Labels, Segmented
 from dissection.dissect.protocols import PROTOCOLS, Protocol
 from dissection.errors import DissectionError
-from dissection.generated import to_pixels
-from dissection.networks import check_layers, network_of
+from dissection.networks import check_layers, network_of, to_pixels
 from dissection.paths import replacing
 from dissection.probe import Centres, Probe, receptive_field_centres
 from dissection.stats import LevelCounts, Overlap, TopFraction, TopImages

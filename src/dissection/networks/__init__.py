@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from dissection import paths
 from dissection.assets import asset_path
@@ -250,6 +250,11 @@ class Preprocess:
         centres = np.arange(1, 2 * (self.size // downsample), 2) * downsample + 2 * self.offset
         rows, columns = (centres * length // (2 * self.resize) for length in (height, width))
         return maps[:, rows[:, None], columns]
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """(n, 3, h, w) from -1 to 1, as a generator draws them; what is beyond is clipped -> uint8."""
+    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
 
 
 def read_mean_image(path: Path, size: int) -> np.ndarray:

@@ -316,7 +316,7 @@ class Training:
         generator_step.zero_grad()
         generator_loss.backward()
         generator_step.step()
-        self._average()
+        self._average(iteration - max(0, 2 * level - 1) * recipe.growth)
         values = (loss, generator_loss, on_real.mean(), on_fake.mean(), penalty)
         return torch.stack([value.detach().cpu() for value in values])
 
@@ -330,8 +330,10 @@ class Training:
         return real
 
     @torch.no_grad()
-    def _average(self) -> None:
-        share = 1 - 0.5 ** (self.recipe.batch / self.recipe.averaging)
+    def _average(self, since: int) -> None:
+        """since: iterations at this resolution, for what is new is to be forgotten fast at first."""
+        shown = (since + 1) * self.recipe.batch
+        share = 1 - 0.5 ** (self.recipe.batch / min(self.recipe.averaging, shown / 10))
         averaged, current = self.averaged.state_dict(), self.generator.state_dict()
         pairs = [(averaged[k], t) for k, t in current.items() if t.is_floating_point()]
         torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], share)

@@ -367,11 +367,15 @@ def _table_3_3_values(table: pd.DataFrame) -> Values:
 def shown(config: Config, row: str, name: str, unit: pd.Series) -> Values:
     """A line of the table: a unit, and its strip, named with its content so that it counts as changed."""
     spec = section(config, row)
-    pages = paths.units(config.profile, spec.on(unit["network"]), unit["network"]) / "pages"
-    strip = pages / unit["layer"] / spec.protocol / f"{unit['unit']}.webp"
     keys = ["layer", "unit", "category", "label", "iou"]
-    digest = hashlib.sha256(strip.read_bytes()).hexdigest()
-    return {"network": name, **unit[keys], "strip": strip, "sha256": digest}
+    return {"network": name, **unit[keys], **strip_of(config, spec.on(unit["network"]), unit)}
+
+
+def strip_of(config: Config, dataset: str, unit: pd.Series) -> Values:
+    """strip: the file of the images that move a unit most; sha256 of its content. unit: a row of units.csv."""
+    pages = paths.units(config.profile, dataset, unit["network"]) / "pages"
+    strip = pages / unit["layer"] / unit["protocol"] / f"{unit['unit']}.webp"
+    return {"strip": strip, "sha256": hashlib.sha256(strip.read_bytes()).hexdigest()}
 
 
 def _last_units(config: Config, row: str) -> dict[str, pd.DataFrame]:

@@ -204,8 +204,8 @@ def _single_image(config: Config, threads: int) -> pd.DataFrame:
     last = read[read["layer"] == list(config.networks[spec.network].layers)[-1]]
     maps = pd.read_csv(folder / "maps.csv").assign(part="map")
     maps = maps.join(last.set_index("unit")["threshold"], on="unit")
-    shown = pictures(folder).assign(prediction=prediction)
-    table = pd.concat([units, counts, maps, shown], ignore_index=True)
+    images_part = pictures(folder).assign(prediction=prediction)
+    table = pd.concat([units, counts, maps, images_part], ignore_index=True)
     return table.astype({name: "Int64" for name in ("unit", "changing", "images", "y", "x")})
 
 
