@@ -185,19 +185,43 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 @app.command()
 def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
-    from dissection.intervene import attack, detector, importance
+    from dissection.intervene import attack, detector, importance, objects
 
     jobs = {
         "pnas_fig_1": detector.detect,
         "pnas_fig_2": importance.importance,
         "pnas_fig_5": attack.attack,
         "fig_slides_single_image": importance.single_image,
+        "pnas_fig_3": detector.detect_drawn,
+        "fig_4_4": objects.remove,
+        "fig_4_9": objects.remove_each,
+        "fig_4_10": objects.remove_each,
+        "fig_4_11": objects.insert,
+        "fig_a_6": objects.follow,
+        "pnas_fig_4": objects.remove_and_insert,
     }
     if row not in jobs:
         raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(jobs)}")
     profile = load(config)
     _use_threads(threads)
     jobs[row](profile, row, out, _device(profile), threads)
+
+
+@app.command()
+def cause(
+    config: Profile,
+    dataset: DatasetName,
+    network: NetworkName,
+    concept: Annotated[str, typer.Option(help="name of a concept of the segmenter")],
+    out: Out,
+    threads: Threads = 1,
+) -> None:
+    """Search the units of a generator's layer that cause a concept."""
+    from dissection.intervene.objects import search
+
+    profile = load(config)
+    _use_threads(threads)
+    search(profile, dataset, network, concept, out, _device(profile))
 
 
 @app.command()

@@ -292,6 +292,31 @@ class Basis(Section):
     )
 
 
+class Search(Section):
+    """How the units that cause a concept are searched for (thesis 4.3.2, A.4); the released code's defaults."""
+
+    layer: str = Field(default="layer4", description="printed name of the generators' layer")
+    protocol: ProtocolName = Field(
+        default="iclr2019", description="protocol of the IoU to begin with"
+    )
+    images: int = Field(
+        default=10000, gt=0, description="z that may have a location with it, and as many without"
+    )
+    seeds: tuple[int, int] = Field(default=(10, 11), description="of those z")
+    places: int = Field(
+        default=1000, gt=0, description="locations with it, and without, to learn from"
+    )
+    held_out: int = Field(default=200, gt=0, description="of either, to choose the best alpha by")
+    tries: int = Field(default=5, gt=0, description="locations of an image tried as candidates")
+    epochs: int = Field(default=10, ge=0, description="passes over the locations")
+    batch: int = Field(default=20, gt=0, description="of either kind, for one step of Adam")
+    learning_rate: float = Field(default=0.01, gt=0, description="of Adam")
+    l2: float = Field(
+        default=0.005, ge=0, description="lambda of eq. 4.6, on the sum of the squares of alpha"
+    )
+    seed: int = Field(default=1, ge=0, description="of the locations tried, and of their order")
+
+
 class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
@@ -462,6 +487,124 @@ class SingleImage(Section):
     )
 
 
+class Matched(Counts):
+    """Units of generators by the concept that they match best."""
+
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol to count by")
+    layers: dict[str, str] = Field(
+        default={},
+        description="published layer -> layer that stands for it; none: all, by their own names",
+    )
+
+
+class Unit(Section):
+    """One unit of a generator."""
+
+    network: str = Field(description="generator")
+    layer: str = Field(description="printed name of its layer")
+    concept: str = Field(description="concept; the unit is the one that matches it best")
+    published: str | None = Field(default=None, description="published value that it stands for")
+
+
+class Units(Section):
+    """Single units of generators, and the images that move them most."""
+
+    dataset: str = Field(description="generated images that the generators were dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+    networks: list[Unit] = Field(min_length=1, description="the units")
+
+
+class PnasFig3(Section):
+    """The concepts of all layers of a generator, the units of one, and one of these as a classifier."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
+    network: str = Field(description="generator")
+    layer: str = Field(default="layer5", description="layer whose units are shown")
+    concept: str = Field(default="window", description="the unit is the one that matches it best")
+    area: float = Field(
+        default=0.05, ge=0, lt=1, description="share of an image from which on it has the concept"
+    )
+
+
+class Forced(Section):
+    """Units of one layer of generators (`search.layer`) forced on or off, in images of their own."""
+
+    dataset: str = Field(description="generated images that the generators were dissected on")
+    images: int = Field(default=1000, gt=0, description="number of z")
+    seed: int = Field(default=3, ge=0, description="of z")
+    units: int = Field(default=20, gt=0, description="units forced together")
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        """Published name -> the generator and the concept whose causal units are searched for."""
+        return {}
+
+
+class Caused(Forced):
+    """The units that cause a concept in a generator's images."""
+
+    network: str = Field(description="generator")
+    concept: str = Field(description="concept")
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        return {self.concept: (self.network, self.concept)}
+
+
+class Removed(Caused):
+    """A concept removed by more and more units."""
+
+    others: list[str] = Field(default=[], description="concepts that are to stay")
+    counts: list[Annotated[int, Field(ge=0)]] = Field(
+        default=list(range(21)), description="numbers of units ablated"
+    )
+    shown: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[0, 5, 10, 20], min_length=1, description="those of the pictures"
+    )
+
+
+class Inserted(Caused):
+    """A concept inserted at single locations."""
+
+    contexts: dict[str, str] = Field(
+        default={}, description="published name -> concept that stands at the location"
+    )
+    least: int = Field(default=1, gt=0, description="locations that a context is to be met at")
+
+
+class PnasFig4(Removed, Inserted):
+    """One concept removed and another inserted, by the units that match them best."""
+
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol of IoU")
+    inserted: str = Field(description="what is inserted; `concept` is removed")
+    insertions: int = Field(gt=0, description="the first so many z, for that")
+    high: float = Field(
+        default=0.005, gt=0, lt=1, description="units are forced to what they exceed at this share"
+    )
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        return {}
+
+
+class RemovedEach(Forced):
+    """Concepts of one generator, each removed by its own units."""
+
+    network: str = Field(description="generator")
+    concepts: dict[Name, str] = Field(min_length=1, description="published name -> concept")
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        return {name: (self.network, concept) for name, concept in self.concepts.items()}
+
+
+class RemovedFrom(Forced):
+    """One concept removed from several generators' images."""
+
+    networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
+    concept: str = Field(description="concept")
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        return {name: (network, self.concept) for name, network in self.networks.items()}
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -486,6 +629,22 @@ class Rows(Section):
     pnas_fig_5: PnasFig5 | None = Field(default=None, description="units changed by an attack")
     fig_slides_single_image: SingleImage | None = Field(
         default=None, description="one image without each unit"
+    )
+    fig_4_3: Units | None = Field(default=None, description="top images of units of generators")
+    fig_4_5: Matched | None = Field(default=None, description="units of generators by scene")
+    fig_4_6: Matched | None = Field(default=None, description="... by layer")
+    fig_a_7: Matched | None = Field(
+        default=None, description="... by iteration of training: `networks` by iteration"
+    )
+    fig_a_8: Matched | None = Field(default=None, description="... of all layers")
+    pnas_fig_3: PnasFig3 | None = Field(default=None, description="a generator dissected")
+    fig_4_4: Removed | None = Field(default=None, description="trees removed by tree units")
+    fig_4_9: RemovedEach | None = Field(default=None, description="five classes removed")
+    fig_4_10: RemovedFrom | None = Field(default=None, description="windows removed from scenes")
+    fig_4_11: Inserted | None = Field(default=None, description="doors inserted, by what is there")
+    fig_a_6: Caused | None = Field(default=None, description="insertions traced through layers")
+    pnas_fig_4: PnasFig4 | None = Field(
+        default=None, description="trees removed and doors inserted, by IoU"
     )
 
 
@@ -527,6 +686,7 @@ class Config(Section):
         default={}, description="images drawn by generators, in place of datasets"
     )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
+    search: Search = Field(default=Search(), description="units that cause a concept")
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
     _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
@@ -563,15 +723,20 @@ class Config(Section):
                 raise ValueError(f"dissections.{i}.protocols: iclr2019 is for generators")
         return self
 
-    def _segmenter(self, generated: str) -> str | None:
-        """The network that labels generated images; None if it is not defined."""
-        segmenter = self.segmenters.get(self.generated[generated].segmenter)
-        return segmenter.network if segmenter else None
+    def parser(self, generated: str) -> str:
+        """The network that labels generated images."""
+        return self.segmenters[self.generated[generated].segmenter].network
 
     def labelling(self, generated: str) -> list[str]:
         """Assets of what labels generated images."""
         segmenter = self.segmenters[self.generated[generated].segmenter]
         return [segmenter.labels, *self.networks[segmenter.network].assets]
+
+    def behind(self, dataset: str) -> list[str]:
+        """Assets of a dataset's images and labels, or of what labels generated images."""
+        return (
+            self.labelling(dataset) if dataset in self.generated else [self.datasets[dataset].asset]
+        )
 
     def measured(self) -> list[tuple[str, str | None]]:
         """(network, dataset to measure its accuracy on, or None) that rows ask for."""
@@ -613,7 +778,7 @@ class Config(Section):
             entry
             for entry in self.dissections
             if entry.network not in lost
-            and (entry.dataset not in self.generated or self._segmenter(entry.dataset) not in lost)
+            and (entry.dataset not in self.generated or self.parser(entry.dataset) not in lost)
         ]
         found = {"dissections": dissections, "rows": self.rows.model_copy(update=rows)}
         result = self.model_copy(update=found)
@@ -711,9 +876,10 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 "train",
                 "test",
             ):
-                yield f"rows.{row}.{key}", name, datasets
+                yield f"rows.{row}.{key}", name, [*datasets, *config.generated]
                 continue
-            wanted = getattr(section, "protocol", None)
+            searched = config.search.protocol if isinstance(section, Forced) else None
+            wanted = getattr(section, "protocol", searched)
             on = (
                 section.on(name)
                 if isinstance(section, Counts)
@@ -725,6 +891,24 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 e.network for e in config.dissections if wanted in e.protocols and e.dataset == on
             ]
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
+            if isinstance(section, Forced) and name in networks:
+                yield "search.layer", config.search.layer, list(config.networks[name].layers)
+        for key, generator, layer in _layers(section):
+            if generator in networks:
+                yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
+
+
+def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
+    """(key, network, layer) of the layers of generators that a row names."""
+    if isinstance(section, Matched):
+        for name, layer in section.layers.items():
+            for network in section.networks.values():
+                yield f"layers.{name}", network, layer
+    if isinstance(section, Units):
+        for i, unit in enumerate(section.networks):
+            yield f"networks.{i}.layer", unit.network, unit.layer
+    if isinstance(section, PnasFig3):
+        yield "layer", section.network, section.layer
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
@@ -736,9 +920,9 @@ def named(section: Section | None) -> Iterator[tuple[str, str]]:
         yield from named(detector)
     networks = getattr(section, "networks", {})
     for label, network in networks.items() if isinstance(networks, dict) else enumerate(networks):
-        if isinstance(network, Tested):
+        if isinstance(network, Tested | Unit):
             yield f"networks.{label}.network", network.network
-            if network.validation is not None:
+            if isinstance(network, Tested) and network.validation is not None:
                 yield "validation", network.validation
         else:
             yield f"networks.{label}", network

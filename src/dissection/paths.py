@@ -53,6 +53,11 @@ def intervention(profile: str, row: str) -> Path:
     return results(profile) / "interventions" / row
 
 
+def causal(profile: str, dataset: str, network: str, concept: str) -> Path:
+    """Folder of the search for a generator's units that cause a concept."""
+    return results(profile) / "causal" / dataset / network / concept
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 

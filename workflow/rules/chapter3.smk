@@ -1,5 +1,6 @@
-"""Chapter 3, network dissection: what single units of a network detect."""
+"""Chapter 3, network dissection: what single units of a network detect. And the table of every row."""
 
+from dissection.report.rows import CHAPTERS
 from dissection.report.rows import ROWS as TABLES
 
 
@@ -9,11 +10,7 @@ def units(dataset, network, name):
 
 def needs(dataset, network=None):
     """Assets of the images and labels, and of what the network is made of."""
-    if dataset in CONFIG.generated:
-        assets = CONFIG.labelling(dataset)
-    else:
-        assets = [CONFIG.datasets[dataset].asset]
-    return assets + (CONFIG.networks[network].assets if network else [])
+    return CONFIG.behind(dataset) + (CONFIG.networks[network].assets if network else [])
 
 
 def dissected(wildcards):
@@ -38,16 +35,22 @@ DISSECTIONS = {
     for entry in CONFIG.dissections
     if obtainable(*needs(entry.dataset, entry.network))
 }
-CHAPTER3 = {
+MADE = {
     row: TABLES[row].inputs(CONFIG)
     for row, section in CONFIG.rows
     if section
     and obtainable(*TABLES[row].assets(CONFIG))
     and not CONFIG.missing(TABLES[row].uses(CONFIG)[1])
 }
-ROWS += CHAPTER3
-NEEDED |= {asset for row in CHAPTER3 for asset in TABLES[row].assets(CONFIG)}
+ROWS += MADE
+NEEDED |= {asset for row in MADE for asset in TABLES[row].assets(CONFIG)}
 NEEDED |= {asset for names in DISSECTIONS for asset in needs(*names)}
+
+
+def rows_of(chapter):
+    """Tables and figures of a chapter."""
+    rows = [row.id for row in CHAPTERS[chapter] if row.id in MADE]
+    return expand(table("{row}"), row=rows) + expand(figure("{row}", "png"), row=rows)
 
 
 def pages_of(datasets):
@@ -56,19 +59,22 @@ def pages_of(datasets):
     return [units(*names, "pages") for names in wanted]
 
 
+def images_settings(names):
+    """The sections of datasets and of generated images, with what labels these."""
+    drawn = {d: CONFIG.generated[d] for d in names if d in CONFIG.generated}
+    used = {d.segmenter: CONFIG.segmenters[d.segmenter] for d in drawn.values()}
+    sections = {"generated": drawn, "segmenters": used} if drawn else {}
+    read = {d: CONFIG.datasets[d] for d in names if d in CONFIG.datasets}
+    return sections | ({"datasets": read} if read or not drawn else {})
+
+
 def dissection_settings(wildcards):
     dataset, networks = wildcards.dataset, [wildcards.network, *parser(wildcards.dataset)]
     specs = {n: CONFIG.networks[n] for n in networks}
     seeded = {} if all(spec.weights for spec in specs.values()) else {"seed": CONFIG.seed}
-    if dataset in CONFIG.generated:
-        images = {"generated": {dataset: CONFIG.generated[dataset]}}
-        segmenter = CONFIG.generated[dataset].segmenter
-        images["segmenters"] = {segmenter: CONFIG.segmenters[segmenter]}
-    else:
-        images = {"datasets": {dataset: CONFIG.datasets[dataset]}}
     return settings(
         device=CONFIG.device,
-        **images,
+        **images_settings([dataset]),
         networks={
             n: spec.model_dump(mode="json", exclude={"recipe", "adversarial"})
             for n, spec in specs.items()
@@ -203,7 +209,7 @@ def row_settings(row):
     datasets, networks = TABLES[row].uses(CONFIG)
     return settings(
         rows={row: getattr(CONFIG.rows, row)},
-        datasets={d: CONFIG.datasets[d] for d in datasets},
+        **images_settings(datasets),
         networks={n: list(CONFIG.networks[n].layers) for n in networks},
     )
 
@@ -214,14 +220,14 @@ def of_records(path):
     return held(named[str(path)]) if str(path) in named else [str(path)]
 
 
-for row in CHAPTER3:
+for row in MADE:
 
     rule:
         """The CSV of a table or figure, as its module in `dissection.report` makes it."""
         name:
             row
         input:
-            files=[file for path in CHAPTER3[row].values() for file in of_records(path)],
+            files=[file for path in MADE[row].values() for file in of_records(path)],
             sources=sources(TABLES[row].table.__module__),
         output:
             table=table(row),
@@ -250,8 +256,8 @@ for row in CHAPTER3:
 def evaluated(networks, datasets):
     """What a job reads that runs several networks on several datasets."""
     specs = [CONFIG.networks[n] for n in networks]
-    assets = [CONFIG.datasets[d].asset for d in datasets]
-    assets += [a for spec in specs for a in (spec.weights, spec.input.mean_image) if a]
+    assets = [a for d in datasets for a in CONFIG.behind(d)]
+    assets += [a for spec in specs for a in spec.assets]
     return [file for asset in dict.fromkeys(assets) for file in held(asset)]
 
 
@@ -259,7 +265,7 @@ def evaluation_settings(networks, datasets, **more):
     return settings(
         seed=CONFIG.seed,
         device=CONFIG.device,
-        datasets={d: CONFIG.datasets[d] for d in datasets},
+        **images_settings(datasets),
         networks={n: CONFIG.networks[n].model_dump(mode="json") for n in networks},
         **more,
     )
@@ -338,6 +344,5 @@ rule transfer:
 rule chapter3:
     """The tables, figures and unit pages of chapter 3."""
     input:
-        expand(table("{row}"), row=CHAPTER3),
-        expand(figure("{row}", "png"), row=CHAPTER3),
+        rows_of(3),
         pages_of(CONFIG.datasets),

@@ -1,13 +1,28 @@
-"""Interventions: units removed, the network attacked, one unit as a detector. Tables are made by chapter3.smk."""
+"""Interventions: units removed or forced on, the network attacked, one unit as a detector. Tables are made by chapter3.smk."""
+
+from dissection.config import Forced
 
 
 def intervention(row):
     return str(paths.intervention(PROFILE, row))
 
 
-def intervening(row):
-    """Networks and datasets that a job runs; the dataset that the network was dissected on is not run."""
+def cause(dataset, network, concept):
+    return str(paths.causal(PROFILE, dataset, network, concept))
+
+
+def forced(row):
+    """The row, if it is one that forces units of generators on and off."""
     section = getattr(CONFIG.rows, row)
+    return section if isinstance(section, Forced) else None
+
+
+def intervening(row):
+    """Networks and datasets that a job runs; a dataset that the network was dissected on is not run."""
+    section = getattr(CONFIG.rows, row)
+    if section.dataset in CONFIG.generated:
+        datasets, networks = TABLES[row].uses(CONFIG)
+        return networks, datasets
     of = section.detector if row == "pnas_fig_1" else section
     names = [getattr(of, part, None) for part in ("train", "validation", "test")]
     return [section.network], [name for name in names if name]
@@ -17,23 +32,70 @@ def intervened(wildcards):
     """Images and weights; and the dissection, or the ranking of units, that a job goes by."""
     section = getattr(CONFIG.rows, wildcards.row)
     found = {"data": evaluated(*intervening(wildcards.row))}
-    if wildcards.row == "pnas_fig_1":
+    if wildcards.row in ("pnas_fig_1", "pnas_fig_3", "pnas_fig_4"):
         names = "iou.safetensors", "concepts.csv"
         found["dissection"] = [units(section.dataset, section.network, name) for name in names]
     if wildcards.row == "pnas_fig_5":
         found["ranking"] = intervention("pnas_fig_2")
+    if spec := forced(wildcards.row):
+        found["causes"] = [cause(spec.dataset, *pair) for pair in spec.caused().values()]
     return found
+
+
+rule cause:
+    """Search the units of a generator's layer that cause a concept."""
+    input:
+        data=lambda w: evaluated([w.network], [w.dataset]),
+        dissection=[
+            units("{dataset}", "{network}", name) for name in ("iou.safetensors", "concepts.csv")
+        ],
+        network=lambda w: [
+            f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)
+        ],
+        sources=sources("dissection.intervene.objects"),
+    output:
+        folder=directory(cause("{dataset}", "{network}", "{concept}")),
+    log:
+        log_of("cause", "{dataset}", "{network}", "{concept}.log"),
+    benchmark:
+        log_of("cause", "{dataset}", "{network}", "{concept}.tsv")
+    wildcard_constraints:
+        dataset=any_of(CONFIG.generated),
+        network=any_of(CONFIG.networks),
+    threads: MOST_THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        settings=lambda w: evaluation_settings(
+            [w.network, *parser(w.dataset)], [w.dataset], search=CONFIG.search
+        ),
+    shell:
+        """
+        dissection cause \
+            --config {CONFIGFILE:q} \
+            --dataset {wildcards.dataset:q} \
+            --network {wildcards.network:q} \
+            --concept {wildcards.concept:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            2>{log:q}
+        """
 
 
 rule intervene:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
     input:
         unpack(intervened),
-        network=lambda w: module_sources(getattr(CONFIG.rows, w.row).network),
-        sources=sources(
-            "dissection.intervene.importance",
-            "dissection.intervene.attack",
-            "dissection.intervene.detector",
+        network=lambda w: [f for n in intervening(w.row)[0] for f in module_sources(n)],
+        sources=lambda w: sources(
+            *["dissection.intervene.objects"]
+            if forced(w.row)
+            else [
+                "dissection.intervene.importance",
+                "dissection.intervene.attack",
+                "dissection.intervene.detector",
+            ]
         ),
     output:
         folder=directory(intervention("{row}")),
@@ -47,7 +109,9 @@ rule intervene:
         mem_mb=MEM_MB,
     params:
         settings=lambda w: evaluation_settings(
-            *intervening(w.row), rows={w.row: getattr(CONFIG.rows, w.row)}
+            *intervening(w.row),
+            rows={w.row: getattr(CONFIG.rows, w.row)},
+            **({"search": CONFIG.search.layer} if forced(w.row) else {}),
         ),
     shell:
         """

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dissection.config import Search
 from dissection.errors import DissectionError
 from dissection.intervene.generator import (
     BATCH,
@@ -163,20 +164,6 @@ def _present(pixels: Tensor, concept: int, segmenter: Segmenter) -> int:
 
 
 # ---------------------------------------------------------------- the units that cause a class
-
-
-@dataclass(frozen=True)
-class Search:
-    """Settings of the optimisation of alpha; the defaults are those of the released code."""
-
-    places: int = 1000  # locations with the class, and as many candidates, to learn from
-    held_out: int = 200  # of either, to choose the best alpha by
-    tries: int = 5  # locations of an image tried as candidates
-    epochs: int = 10
-    batch: int = 20  # of either kind of location, for one step of Adam
-    learning_rate: float = 0.01
-    l2: float = 0.005  # lambda of eq. 4.6, on the sum of squares
-    seed: int = 1
 
 
 class Causal(NamedTuple):

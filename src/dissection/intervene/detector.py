@@ -1,10 +1,11 @@
-"""One unit as a detector of a concept, by its peak activation on an image (PNAS 2020, figure 1F).
+"""One unit as a detector of a concept, by its peak activation on an image (PNAS 2020, figures 1F and 3F).
 
     best_threshold(peaks, present)       # (threshold, balanced accuracy)
     detect(config, "pnas_fig_1", out, device, threads)      # detector.csv, peaks.csv
+    detect_drawn(config, "pnas_fig_3", out, device, threads)   # ..., of a generator, and pictures
 
 The unit is the one of the layer that matches the concept best. Its threshold is chosen on one dataset, where it
-makes balanced accuracy highest, and tested on another.
+makes balanced accuracy highest, and tested on another; of a generator, on images of another seed.
 """
 
 from pathlib import Path
@@ -12,16 +13,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load_file
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
 
 from dissection import paths
 from dissection.config import Config
 from dissection.data import Dataset, dataset_of
+from dissection.dissected import iou_of
 from dissection.errors import DissectionError
+from dissection.generated import Generated, to_pixels, z_of
 from dissection.intervene.subject import Subject, load_subject, write_csv
+from dissection.networks import module_of
 from dissection.probe import Probe
+from dissection.segment import Segmenter, segmenter_of
 
 BATCH = 100
+DOWNSAMPLE = 2  # pixels per label that the segmenter is asked for, along each axis
+SHOWN = 4  # pictures of a kind
 
 
 def balanced_accuracy(peaks: np.ndarray, present: np.ndarray, threshold: float) -> float:
@@ -54,15 +63,7 @@ def detect(config: Config, row: str, out: Path, device: torch.device, threads: i
     wanted = spec.detector
     subject = load_subject(config, spec.network, device, threads)
     folder = paths.units(config.profile, spec.dataset, spec.network)
-    concepts = pd.read_csv(folder / "concepts.csv", keep_default_na=False)
-    columns = np.flatnonzero(concepts["name"] == wanted.concept)
-    if not len(columns):
-        raise DissectionError(
-            f"rows.{row}.detector.concept: {wanted.concept!r} is not in {folder}/concepts.csv"
-        )
-    iou = load_file(folder / "iou.safetensors")[f"{subject.name}.{spec.protocol}"][:, columns].max(
-        1
-    )
+    iou = iou_of(folder, subject.name, spec.protocol, wanted.concept)
     unit = int(iou.argmax())
     tables, lines, threshold = [], [], 0.0
     for part in ("train", "test"):
@@ -88,6 +89,75 @@ def detect(config: Config, row: str, out: Path, device: torch.device, threads: i
         })  # fmt: skip
     write_csv(pd.DataFrame(lines), out / "detector.csv")
     write_csv(pd.concat(tables), out / "peaks.csv")
+
+
+def detect_drawn(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
+    """
+    As `detect`, of a unit of a generator: the threshold is chosen on the images that were dissected and tested on as
+    many of the next seed; an image has the concept if the segmenter finds it on more than a given share of it, `area`
+    in peaks.csv. right_<i>.png, missed_<i>.png: of the test images with the concept those of the highest peaks, and
+    those below the threshold that show most of it.
+    """
+    spec = getattr(config.rows, row)
+    (entry,) = (
+        e for e in config.dissections if (e.network, e.dataset) == (spec.network, spec.dataset)
+    )
+    drawn = config.generated[spec.dataset]
+    folder = paths.units(config.profile, spec.dataset, spec.network)
+    iou = iou_of(folder, spec.layer, spec.protocol, spec.concept)
+    unit = int(iou.argmax())
+    generator = module_of(config, spec.network, device)
+    segmenter = segmenter_of(config, drawn.segmenter, device)
+    names = segmenter.concepts["name"]
+    numbers = torch.tensor(names.index[names == spec.concept].to_numpy())
+    module = config.networks[spec.network].layers[spec.layer]
+    tables, lines, threshold = [], [], 0.0
+    for part, seed in (("train", drawn.seed), ("test", drawn.seed + 1)):
+        z = z_of(config, entry, seed)
+        area, peaks = areas_and_peaks(generator, module, unit, z, segmenter, numbers, device)
+        present = area > spec.area
+        if present.all() or not present.any():
+            raise DissectionError(
+                f"rows.{row}.area: all or none of the images of seed {seed} show {spec.concept} on more than "
+                f"{spec.area:.0%}; give another concept or share"
+            )
+        if part == "train":
+            threshold, _ = best_threshold(peaks, present)
+        table = pd.DataFrame({"image": np.arange(len(z)), "present": present, "area": area})
+        tables.append(table.assign(part=part, peak=peaks))
+        lines.append({
+            "part": part, "unit": unit, "concept": spec.concept, "iou": iou[unit], "dataset": f"seed {seed}",
+            "threshold": threshold, "images": len(z), "present": present.sum(), "area": spec.area,
+            "balanced_accuracy": balanced_accuracy(peaks, present, threshold),
+        })  # fmt: skip
+    write_csv(pd.DataFrame(lines), out / "detector.csv")
+    write_csv(pd.concat(tables), out / "peaks.csv")
+    images, with_it = Generated(generator, z, device), tables[-1][present]
+    missed = with_it[with_it["peak"] <= threshold].nlargest(SHOWN, "area")
+    for kind, chosen in (("right", with_it.nlargest(SHOWN, "peak")), ("missed", missed)):
+        for i, index in enumerate(chosen["image"]):
+            with paths.replacing(out / f"{kind}_{i}.png") as path:
+                Image.fromarray(images.image(index)).save(path, "PNG")
+
+
+def areas_and_peaks(
+    generator: nn.Module,
+    module: str,
+    unit: int,
+    z: Tensor,
+    segmenter: Segmenter,
+    numbers: Tensor,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(images,) share of each image that carries any of the concepts, and peak activation of a unit of the module."""
+    areas, peaks = [], []
+    with Probe(generator, [module]) as probe, torch.inference_mode():
+        for some in tqdm(z.split(BATCH), "images", unit="batch"):
+            labels = segmenter(to_pixels(probe(some.to(device))), DOWNSAMPLE)
+            there = torch.stack([torch.isin(maps, numbers).any(1) for maps in labels.values()])
+            areas.append(there.any(0).float().mean((1, 2)).numpy())
+            peaks.append(probe.kept[module][:, unit].amax((1, 2)).cpu().numpy())
+    return np.concatenate(areas), np.concatenate(peaks)
 
 
 def shows(dataset: Dataset, index: int, names: set[str]) -> bool:

@@ -42,21 +42,20 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As printed: Table 3.1, Figure 3-5, PNAS figure 1, Slides."""
+        """As printed: Table 3.1, Figure A-7, PNAS figure 1, Slides."""
         paper, number = self.id.startswith("pnas_"), self.id.removeprefix("pnas_")
         kind, _, number = number.partition("_")
         if kind == "table":
-            return f"Table {number.replace('_', '.')}"
+            return f"Table {number.replace('_', '.').upper()}"
         if number.startswith("slides_"):
             return "Slides"
-        return f"PNAS figure {number}" if paper else f"Figure {number.replace('_', '-')}"
+        return f"PNAS figure {number}" if paper else f"Figure {number.replace('_', '-').upper()}"
 
     def assets(self, config: Config) -> list[str]:
         """Names of the assets it cannot be made without."""
         datasets, networks = self.uses(config)
-        specs = [config.networks[n] for n in networks]
-        names = [config.datasets[d].asset for d in datasets]
-        names += [a for s in specs for a in (s.weights, s.input.mean_image) if a]
+        names = [a for d in datasets for a in config.behind(d)]
+        names += [a for n in networks for a in config.networks[n].assets]
         return list(dict.fromkeys(names))
 
 

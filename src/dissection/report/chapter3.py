@@ -364,14 +364,18 @@ def _table_3_3_values(table: pd.DataFrame) -> Values:
 # Figures 3-6 and 3-9: units with the images that move them most
 
 
-def _shown(config: Config, row: str, name: str, unit: pd.Series) -> Values:
+def shown(config: Config, row: str, name: str, unit: pd.Series) -> Values:
     """A line of the table: a unit, and its strip, named with its content so that it counts as changed."""
     spec = section(config, row)
-    pages = paths.units(config.profile, spec.on(unit["network"]), unit["network"]) / "pages"
-    strip = pages / unit["layer"] / spec.protocol / f"{unit['unit']}.webp"
     keys = ["layer", "unit", "category", "label", "iou"]
-    digest = hashlib.sha256(strip.read_bytes()).hexdigest()
-    return {"network": name, **unit[keys], "strip": strip, "sha256": digest}
+    return {"network": name, **unit[keys], **strip_of(config, spec.on(unit["network"]), unit)}
+
+
+def strip_of(config: Config, dataset: str, unit: pd.Series) -> Values:
+    """strip: the file of the images that move a unit most; sha256 of its content. unit: a row of units.csv."""
+    pages = paths.units(config.profile, dataset, unit["network"]) / "pages"
+    strip = pages / unit["layer"] / unit["protocol"] / f"{unit['unit']}.webp"
+    return {"strip": strip, "sha256": hashlib.sha256(strip.read_bytes()).hexdigest()}
 
 
 def _last_units(config: Config, row: str) -> dict[str, pd.DataFrame]:
@@ -393,7 +397,7 @@ def _fig_3_6(config: Config, threads: int) -> pd.DataFrame:
     concepts = (things if len(things) else best).fillna(0).mean(axis=1)
     chosen = concepts.sort_values(ascending=False, kind="stable").index[:CONCEPTS]
     lines = [
-        _shown(config, "fig_3_6", name, unit)
+        shown(config, "fig_3_6", name, unit)
         for concept in chosen
         for name, of in units.items()
         for _, unit in of[of["label"] == concept].head(2).iterrows()
@@ -408,7 +412,7 @@ def _fig_3_9(config: Config, threads: int) -> pd.DataFrame:
         concepts = of[of["label"] != ""].drop_duplicates("label")
         for category in concepts["category"].drop_duplicates()[:3]:
             for _, unit in concepts[concepts["category"] == category].head(2).iterrows():
-                lines.append(_shown(config, "fig_3_9", name, unit))
+                lines.append(shown(config, "fig_3_9", name, unit))
     return pd.DataFrame(lines)
 
 
@@ -450,7 +454,7 @@ def _fig_3_12_values(table: pd.DataFrame) -> Values:
 # The list
 
 
-def _units_of(row: str) -> Callable[[Config], dict[str, Path]]:
+def units_of(row: str) -> Callable[[Config], dict[str, Path]]:
     def inputs(config: Config) -> dict[str, Path]:
         spec = section(config, row)
         if isinstance(spec, Counts):
@@ -467,12 +471,13 @@ def _units_of(row: str) -> Callable[[Config], dict[str, Path]]:
     return inputs
 
 
-def _used_by(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
+def used_by(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
     def uses(config: Config) -> tuple[list[str], list[str]]:
         datasets: dict[str, None] = {}
         networks: dict[str, None] = {}
         for key, name in named(section(config, row)):
             (networks if key.startswith("network") else datasets)[name] = None
+        networks |= {config.parser(d): None for d in datasets if d in config.generated}
         return list(datasets), list(networks)
 
     return uses
@@ -490,7 +495,7 @@ def _row(
 ) -> Row:
     """A row; its metrics are its values, and its inputs the units that it counts, if nothing else is said."""
     return Row(
-        id, title, caption, inputs or _units_of(id), _used_by(id), table, values, metrics or values, threads
+        id, title, caption, inputs or units_of(id), used_by(id), table, values, metrics or values, threads
     )  # fmt: skip
 
 

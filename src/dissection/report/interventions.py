@@ -157,7 +157,7 @@ def _pnas_fig_5(config: Config, threads: int) -> pd.DataFrame:
     unit_part = pd.read_csv(folder / "example.csv").join(units, on="unit").assign(part="unit")
     unit_part["change"] = unit_part["peak_after"] - unit_part["peak_before"]
     map_part = pd.read_csv(folder / "maps.csv").assign(part="map")
-    table = pd.concat([group_part, unit_part, map_part, _pictures(folder)], ignore_index=True)
+    table = pd.concat([group_part, unit_part, map_part, pictures(folder)], ignore_index=True)
     return table.astype(
         {name: "Int64" for name in ("values", "images", "attacked", "unit", "rank", "y", "x")}
     )
@@ -204,8 +204,8 @@ def _single_image(config: Config, threads: int) -> pd.DataFrame:
     last = read[read["layer"] == list(config.networks[spec.network].layers)[-1]]
     maps = pd.read_csv(folder / "maps.csv").assign(part="map")
     maps = maps.join(last.set_index("unit")["threshold"], on="unit")
-    pictures = _pictures(folder).assign(prediction=prediction)
-    table = pd.concat([units, counts, maps, pictures], ignore_index=True)
+    images_part = pictures(folder).assign(prediction=prediction)
+    table = pd.concat([units, counts, maps, images_part], ignore_index=True)
     return table.astype({name: "Int64" for name in ("unit", "changing", "images", "y", "x")})
 
 
@@ -279,7 +279,7 @@ def _pnas_fig_1_inputs(config: Config) -> dict[str, Path]:
     return files if section(config, "pnas_fig_1").detector else {"units": files["units"]}
 
 
-def _pictures(folder: Path) -> pd.DataFrame:
+def pictures(folder: Path) -> pd.DataFrame:
     """Pictures in the folder, with what they are."""
     files = sorted(folder.glob("*.png"))
     return pd.DataFrame(

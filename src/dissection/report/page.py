@@ -268,7 +268,8 @@ def _settings(config: Config, row: Row) -> str:
     chosen = {
         "rows": {row.id: getattr(config.rows, row.id)},
         "dissections": dissections,
-        "datasets": {d: config.datasets[d] for d in datasets},
+        "datasets": {d: config.datasets[d] for d in datasets if d in config.datasets},
+        "generated": {d: config.generated[d] for d in datasets if d in config.generated},
         "networks": {n: config.networks[n] for n in networks},
         "assets": {a: config.assets[a] for a in row.assets(config) if a in config.assets},
     }
@@ -284,7 +285,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return value.model_dump(mode="json", exclude_defaults=True, exclude={"recipe"})
+    return value.model_dump(mode="json", exclude_defaults=True, exclude={"recipe", "adversarial"})
 
 
 def _inline(svg: Path) -> str:

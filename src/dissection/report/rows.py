@@ -5,9 +5,13 @@ from pathlib import Path
 from dissection import paths
 from dissection.config import Config
 from dissection.errors import DissectionError
-from dissection.report import Row, chapter3, interventions
+from dissection.report import Row, chapter3, chapter4, chapter4_interventions, interventions
 
-ROWS: dict[str, Row] = {row.id: row for row in (*chapter3.ROWS, *interventions.ROWS)}
+CHAPTERS: dict[int, tuple[Row, ...]] = {
+    3: (*chapter3.ROWS, *interventions.ROWS),
+    4: (*chapter4.ROWS, *chapter4_interventions.ROWS),
+}
+ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 
 
 def write_table(config: Config, row: str, out: Path, threads: int = 1) -> None:
