@@ -80,7 +80,8 @@ def tiny(profile: dict) -> dict:
             asset["scenes"]["images"] = 200 if asset["scenes"].get("split") == "train" else 40
     dissections = [e | {"top_images": 2} for e in profile["dissections"] if e["network"] in names]
     cut = {"rows": rows, "networks": networks, "dissections": dissections}
-    return profile | cut | {"features": None, "segmenters": {}}  # of networks that are left out
+    without = {"features": None, "segmenters": {}, "generated": {}}  # of networks that are left out
+    return profile | cut | without
 
 
 def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny) -> Workspace:
@@ -99,16 +100,20 @@ def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny)
     if profile is not None:
         file = folder / "config" / "smoke.yaml"
         file.write_text(yaml.safe_dump(profile(yaml.safe_load(file.read_text())), sort_keys=False))
-        stages = folder / "dvc.yaml"  # an output that no rule makes is an error to DVC
-        kept = [line for line in stages.read_text().splitlines() if _concerns(line)]
-        stages.write_text("\n".join(kept) + "\n")
+        file = folder / "dvc.yaml"  # an output that no rule makes is an error to DVC
+        content = yaml.safe_load(file.read_text())
+        for stage in content["stages"].values():
+            for key in ("deps", "outs"):
+                stage[key] = [path for path in stage.get(key, []) if _concerns(path)]
+        content["stages"] = {n: s for n, s in content["stages"].items() if s["outs"]}
+        file.write_text(yaml.safe_dump(content, sort_keys=False))
     return Workspace(folder)
 
 
-def _concerns(line: str) -> bool:
-    """Whether a line of dvc.yaml is about the rows of the tiny profile, or about none."""
-    row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png)", line)
-    others = re.search(r"results/smoke/(interventions|accuracy|transfer)", line)
+def _concerns(path: str) -> bool:
+    """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
+    row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png|svg)", path)
+    others = re.search(r"results/smoke/(interventions|accuracy|transfer|units/(iclr|pnas))", path)
     return others is None and (row is None or row[1] in ROWS)
 
 

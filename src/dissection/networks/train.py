@@ -411,7 +411,9 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
         "metrics": metrics,
         "curve": curve.to_dict("list"),
     }
-    beyond = _beyond(load_network(spec, None, config.seed), spec.layers.values())
+    # what follows the last layer that is looked at is most of a classifier's weights; a generator draws with it
+    network = load_network(spec, None, config.seed)
+    beyond = set() if spec.latent else _beyond(network, spec.layers.values())
     manifest = out / "manifest.json"
     entries = json.loads(manifest.read_text()) if manifest.exists() else {}
     if labels is not None:
