@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from conftest import REPOSITORY
 from dissection import paths
@@ -112,19 +111,6 @@ def test_searched_units_are_read_as_written(config: Config) -> None:
     assert found.order.tolist() == [1, 2, 0]
     assert found.strongest(2).tolist() == pytest.approx([0, 0.9, 0.4])
     assert found.value.tolist() == [1, 2, 3]
-
-
-def test_iou_is_that_of_the_concept(config: Config) -> None:
-    """A dissection's columns are those of its concepts.csv, whatever their numbers are."""
-    folder = paths.units(config.profile, "scenes", "a")
-    folder.mkdir(parents=True)
-    pd.DataFrame({"number": [4, 9, 2], "name": ["a", "b", "c"]}).to_csv(
-        folder / "concepts.csv", index=False
-    )
-    iou = torch.arange(6.0).view(2, 3)
-    save_file({"layer4.iclr2019": iou, "layer4.pnas2020": -iou}, folder / "iou.safetensors")
-    assert objects.read_iou(config, "scenes", "a", "iclr2019", 9).tolist() == [1, 4]
-    assert objects.read_iou(config, "scenes", "a", "pnas2020", 2).tolist() == [-2, -5]
 
 
 def test_concepts_by_name() -> None:
