@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dissection import paths
 from dissection.config import Config
+from dissection.dissected import iou_of
 from dissection.errors import DissectionError
 from dissection.intervene.causal import (
     average_causal_effect,
@@ -87,13 +87,10 @@ def number_of(concepts: pd.DataFrame, name: str) -> int:
     return int(found[0])
 
 
-def read_iou(config: Config, dataset: str, network: str, protocol: str, number: int) -> Tensor:
+def read_iou(config: Config, dataset: str, network: str, protocol: str, concept: str) -> Tensor:
     """(units,) IoU of the searched layer's units with a concept, from the generator's dissection."""
     folder = paths.units(config.profile, dataset, network)
-    numbers = pd.read_csv(folder / "concepts.csv")["number"]
-    column = int(numbers.index[numbers == number][0])
-    iou = load_file(folder / "iou.safetensors")[f"{config.search.layer}.{protocol}"]
-    return iou[:, column].float()
+    return torch.from_numpy(iou_of(folder, config.search.layer, protocol, concept)).float()
 
 
 def read_units(config: Config, dataset: str, network: str, concept: str) -> Units:
@@ -115,7 +112,7 @@ def search(
     """
     scenes, spec = load_scenes(config, dataset, network, device), config.search
     number = number_of(scenes.segmenter.concepts, concept)
-    iou = read_iou(config, dataset, network, spec.protocol, number)
+    iou = read_iou(config, dataset, network, spec.protocol, concept)
     z_present, z_candidates = (scenes.z(seed, spec.images) for seed in spec.seeds)
     found = find_units(
         scenes.generator, scenes.segmenter, number, z_present, z_candidates, iou, spec, BATCH, True
@@ -248,8 +245,7 @@ def remove_and_insert(
     scenes = load_scenes(config, spec.dataset, spec.network, device)
 
     def order(concept: str) -> Tensor:
-        number = number_of(scenes.segmenter.concepts, concept)
-        return _by_iou(read_iou(config, spec.dataset, spec.network, spec.protocol, number))
+        return _by_iou(read_iou(config, spec.dataset, spec.network, spec.protocol, concept))
 
     _removal(scenes, spec, spec.concept, {"iou": (order(spec.concept), None)}, out)
     z, by_iou = scenes.z(spec.seed, spec.images), order(spec.inserted)
