@@ -49,9 +49,7 @@ rule cause:
         dissection=[
             units("{dataset}", "{network}", name) for name in ("iou.safetensors", "concepts.csv")
         ],
-        network=lambda w: [
-            f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)
-        ],
+        network=lambda w: [f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)],
         sources=sources("dissection.intervene.objects"),
     output:
         folder=directory(cause("{dataset}", "{network}", "{concept}")),
@@ -89,13 +87,15 @@ rule intervene:
         unpack(intervened),
         network=lambda w: [f for n in intervening(w.row)[0] for f in module_sources(n)],
         sources=lambda w: sources(
-            *["dissection.intervene.objects"]
-            if forced(w.row)
-            else [
-                "dissection.intervene.importance",
-                "dissection.intervene.attack",
-                "dissection.intervene.detector",
-            ]
+            *(
+                ["dissection.intervene.objects"]
+                if forced(w.row)
+                else [
+                    "dissection.intervene.importance",
+                    "dissection.intervene.attack",
+                    "dissection.intervene.detector",
+                ]
+            )
         ),
     output:
         folder=directory(intervention("{row}")),
