@@ -15,6 +15,11 @@ import yaml
 REPOSITORY = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast first: what runs the DAG or a browser comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("smoke") is not None)
+
+
 class Workspace:
     """A folder that holds the repository's files, where commands run with that copy's package."""
 
@@ -113,7 +118,9 @@ def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny)
 def _concerns(path: str) -> bool:
     """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
     row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png|svg)", path)
-    others = re.search(r"results/smoke/(interventions|accuracy|transfer|units/(iclr|pnas))", path)
+    others = re.search(
+        r"results/smoke/(interventions|causal|accuracy|transfer|units/(iclr|pnas))", path
+    )
     return others is None and (row is None or row[1] in ROWS)
 
 
