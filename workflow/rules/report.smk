@@ -11,11 +11,11 @@ rule figure:
         png=figure("{row}", "png"),
         svg=figure("{row}", "svg"),
         notebook=figure("{row}", "ipynb"),
-    retries: 2  # on a busy machine a Jupyter kernel now and then loses its sockets
     log:
         log_of("figure", "{row}.log"),
     benchmark:
         log_of("figure", "{row}.tsv")
+    retries: 2  # on a busy machine a Jupyter kernel now and then loses its sockets
     threads: 1
     resources:
         gpu=0,
