@@ -198,7 +198,7 @@ def test_counts_agree_with_rerunning_the_generator(network, generator):
 def test_average_causal_effect_agrees_with_brute_force(network, generator):
     z, value = latents(20, 4), torch.rand(UNITS) + 1
     alpha = 0.8 * only(PLANTED, UNITS)
-    found = causal.average_causal_effect(
+    found, _ = causal.average_causal_effect(
         generator, Colours(), z, [alpha, only([DECOY], UNITS)], value, [TREE], seed=7
     )
     cells = torch.randint(16, (20,), generator=torch.Generator().manual_seed(7)).tolist()

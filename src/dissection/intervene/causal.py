@@ -124,11 +124,12 @@ def effects(counts: Counts, concepts: Sequence[int]) -> pd.DataFrame:
 def average_causal_effect(
     generator: Generator, segmenter: Segmenter, z: Tensor, alphas: Sequence[Tensor], value: Tensor,
     concepts: Sequence[int], seed: int, batch: int = BATCH, progress: bool = False,
-) -> pd.DataFrame:  # fmt: skip
+) -> tuple[pd.DataFrame, Counts]:  # fmt: skip
     """
     delta of eq. 4.4, evaluated as in A.4: the ablation everywhere, the insertion of `value` (units,) at one location
     of each image, drawn evenly. `present` is E[s_c(x)], which normalises: set, concept, present, ablated,
     inserted (shares of the pixels at P), effect = (inserted - ablated) / present, removed = 1 - ablated / present.
+    And the pixels behind it, each set being ablated, then inserted.
 
     alphas: (units,) each, the strength of each set. Raises DissectionError if no image has the concept.
     """
@@ -151,7 +152,7 @@ def average_causal_effect(
                 "set": s, "concept": concept, "present": present, "ablated": ablated, "inserted": inserted,
                 "effect": (inserted - ablated) / present, "removed": 1 - ablated / present,
             })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), counts
 
 
 def _present(pixels: Tensor, concept: int, segmenter: Segmenter) -> int:

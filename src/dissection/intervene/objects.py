@@ -27,7 +27,6 @@ from dissection.intervene.causal import (
     high_values,
     insert_each,
     removals,
-    survey,
     trace,
 )
 from dissection.intervene.generator import Generator, Intervention, only, single_cells, sweep
@@ -181,15 +180,14 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
         number = number_of(scenes.segmenter.concepts, concept)
         found = read_units(config, spec.dataset, network, concept)
         alpha, z = found.strongest(spec.units), scenes.z(spec.seed, spec.images)
-        effect = average_causal_effect(
+        caused, counts = average_causal_effect(
             scenes.generator, scenes.segmenter, z, [alpha], found.value, [number], spec.seed, BATCH, True
-        ).iloc[0]  # fmt: skip
+        )  # fmt: skip
         rows.append({
             "name": name, "network": network, "concept": concept, "units": spec.units, "images": len(z),
-            **effect[["present", "removed", "effect"]],
+            **caused.iloc[0][["present", "removed", "effect"]],
         })  # fmt: skip
-        pixels = survey(scenes.generator, scenes.segmenter, z, [number], BATCH).pixels
-        state = scenes.generator.head(z[most(pixels.sum((1, 2, 3)))])
+        state = scenes.generator.head(z[most(counts.before[:, 0])])
         for part, change in ("before", None), ("after", Intervention(alpha)):
             images = scenes.generator.images(state, change)
             write_png("RGB", strip(images), out / f"{name}_{part}.png")
