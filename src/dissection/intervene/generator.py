@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from dissection.errors import DissectionError
 from dissection.intervene.local import Box, Chain, following
 from dissection.networks import brightness, to_pixels
 from dissection.probe import split
@@ -134,9 +135,20 @@ def only(chosen: Tensor | Sequence[int], units: int, alpha: Tensor | None = None
     return strength
 
 
-def single_cells(h: int, w: int, device: torch.device | str = "cpu") -> Tensor:
-    """(h * w, h, w) bool: each location alone, row by row."""
-    return torch.eye(h * w, dtype=torch.bool, device=device).view(h * w, h, w)
+def locations(
+    h: int, w: int, size: tuple[int, int] = (1, 1), device: torch.device | str = "cpu"
+) -> Tensor:
+    """(n, h, w) bool: every rectangle of `size` cells, row by row. Raises DissectionError if none fits."""
+    high, wide = size
+    if high > h or wide > w:
+        raise DissectionError(
+            f"search.size: {high} by {wide} cells do not fit the layer's {h} by {w}"
+        )
+    every = torch.zeros(h - high + 1, w - wide + 1, h, w, dtype=torch.bool, device=device)
+    for y in range(len(every)):
+        for x in range(every.shape[1]):
+            every[y, x, y : y + high, x : x + wide] = True
+    return every.flatten(0, 1)
 
 
 def cell_of(pixels: int, cells: int, device: torch.device | str = "cpu") -> Tensor:

@@ -29,7 +29,7 @@ from dissection.intervene.causal import (
     removals,
     trace,
 )
-from dissection.intervene.generator import Generator, Intervention, only, single_cells, sweep
+from dissection.intervene.generator import Generator, Intervention, locations, only, sweep
 from dissection.intervene.importance import write_png
 from dissection.intervene.subject import write_csv
 from dissection.networks import module_of
@@ -181,7 +181,8 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
         found = read_units(config, spec.dataset, network, concept)
         alpha, z = found.strongest(spec.units), scenes.z(spec.seed, spec.images)
         caused, counts = average_causal_effect(
-            scenes.generator, scenes.segmenter, z, [alpha], found.value, [number], spec.seed, BATCH, True
+            scenes.generator, scenes.segmenter, z, [alpha], found.value, [number], spec.seed,
+            config.search.size, BATCH, True,
         )  # fmt: skip
         rows.append({
             "name": name, "network": network, "concept": concept, "units": spec.units, "images": len(z),
@@ -203,35 +204,49 @@ def insert(config: Config, row: str, out: Path, device: torch.device, threads: i
     scenes = load_scenes(config, spec.dataset, spec.network, device)
     found = read_units(config, spec.dataset, spec.network, spec.concept)
     change = Intervention(found.strongest(spec.units), found.value)
-    _insertion(scenes, spec, change, spec.concept, scenes.z(spec.seed, spec.images), out)
+    _insertion(
+        scenes,
+        spec,
+        change,
+        spec.concept,
+        scenes.z(spec.seed, spec.images),
+        config.search.size,
+        out,
+    )
 
 
 def _insertion(
-    scenes: Scenes, spec, change: Intervention, concept: str, z: Tensor, out: Path
+    scenes: Scenes,
+    spec,
+    change: Intervention,
+    concept: str,
+    z: Tensor,
+    size: tuple[int, int],
+    out: Path,
 ) -> None:
     """
     contexts.csv: as of `by_context`, by the name of the concept that stands where the units are forced on; sample, the
     number of images.
-    maps.csv: example, y, x, change (pixels of the concept that are added by it, as a multiple of their mean number).
+    maps.csv: as of `map_lines`, change being pixels of the concept that are added, as a multiple of their mean number.
     before.png, after.png: the images where a location adds most, as they are and with the units forced on there.
     """
     number = number_of(scenes.segmenter.concepts, concept)
     found = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, torch.as_tensor(change.value), number, BATCH, True
+        scenes.generator, scenes.segmenter, z, change.alpha, torch.as_tensor(change.value), number, size, BATCH, True
     )  # fmt: skip
     table = by_context(found, scenes.segmenter.concepts, spec.least).drop(columns="concept")
     table = table.rename(columns={"name": "concept"}).assign(sample=len(z))
     write_csv(table, out / "contexts.csv")
     best, place = found.change.flatten(1).max(1)
     chosen = most(best)
-    h, w = found.change.shape[1:]
-    where = single_cells(h, w)[place[chosen]]
     state = scenes.generator.head(z[chosen])
+    h, w = state[0].shape[2:]
+    where = locations(h, w, size)[place[chosen]]
     there = Intervention(change.alpha, change.value, where)
     for name, force in ("before", None), ("after", there):
         write_png("RGB", strip(scenes.generator.images(state, force)), out / f"{name}.png")
     share = found.change[chosen].double() / found.before.double().mean()
-    write_csv(map_lines(share, "change"), out / "maps.csv")
+    write_csv(map_lines(share, "change", size), out / "maps.csv")
 
 
 def remove_and_insert(
@@ -249,13 +264,13 @@ def remove_and_insert(
     z, by_iou = scenes.z(spec.seed, spec.images), order(spec.inserted)
     value = high_values(scenes.generator, z, spec.high, BATCH)
     change = Intervention(only(by_iou[: spec.units], len(by_iou)), value)
-    _insertion(scenes, spec, change, spec.inserted, z[: spec.insertions], out)
+    _insertion(scenes, spec, change, spec.inserted, z[: spec.insertions], config.search.size, out)
 
 
 def follow(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
     Figure A-6. layers.csv of `by_visibility`, an insertion being visible if it adds pixels of the concept; maps.csv:
-    example, y, x, effect on the last layer; before.png: the examples, those with the largest range of effects.
+    as of `map_lines`, effect on the last layer; before.png: the examples, those with the largest range of effects.
     """
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
@@ -268,14 +283,22 @@ def follow(config: Config, row: str, out: Path, device: torch.device, threads: i
     layers = config.networks[spec.network].layers
     names = list(layers)[list(layers).index(config.search.layer) :]
     modules = [layers[name] for name in names]
-    traces = trace(scenes.network, modules[0], modules, z, change, BATCH, True)
+    traces = trace(scenes.network, modules[0], modules, z, change, config.search.size, BATCH, True)
     seen = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, found.value, number, BATCH, True
+        scenes.generator,
+        scenes.segmenter,
+        z,
+        change.alpha,
+        found.value,
+        number,
+        config.search.size,
+        BATCH,
+        True,
     )
     write_csv(by_visibility(traces, names, seen.change > 0), out / "layers.csv")
     last = traces[:, -1]
     chosen = most(last.amax((1, 2)) - last.amin((1, 2)))
-    write_csv(map_lines(last[chosen], "effect"), out / "maps.csv")
+    write_csv(map_lines(last[chosen], "effect", config.search.size), out / "maps.csv")
     images = scenes.generator.images(scenes.generator.head(z[chosen]))
     write_png("RGB", strip(images), out / "before.png")
 
@@ -294,9 +317,14 @@ def strip(images: Tensor) -> Tensor:
     return torch.cat(list(images), 2)
 
 
-def map_lines(maps: Tensor, column: str) -> pd.DataFrame:
-    """maps: (examples, h, w). Returns example, y, x, and the value."""
-    examples, h, w = maps.shape
-    places = torch.cartesian_prod(torch.arange(examples), torch.arange(h), torch.arange(w))
+def map_lines(maps: Tensor, column: str, size: tuple[int, int]) -> pd.DataFrame:
+    """maps: (examples, rows, columns), a value for every location of `size` cells. Returns example; y, x, high and wide
+    of the location, as shares of the image; and the value."""
+    examples, rows, columns = maps.shape
+    high, wide = 1 / (rows + size[0] - 1), 1 / (columns + size[1] - 1)  # of a cell
+    places = torch.cartesian_prod(torch.arange(examples), torch.arange(rows), torch.arange(columns))
     lines = pd.DataFrame(places.numpy(), columns=["example", "y", "x"])
+    lines = lines.assign(
+        y=lines["y"] * high, x=lines["x"] * wide, high=size[0] * high, wide=size[1] * wide
+    )
     return lines.assign(**{column: maps.flatten().cpu().numpy()})
