@@ -351,7 +351,7 @@ class Insertions(NamedTuple):
     """The same insertion at every location of every image, one at a time."""
 
     concept: int
-    change: Tensor  # (images, rows, columns) int64 pixels of the concept that it adds to the whole image
+    change: Tensor  # (images, rows, columns) int64 pixels of the concept that it adds, to the whole image or there
     before: Tensor  # (images,) int64 pixels of the concept without it
     there: Tensor  # (images, rows, columns) int64 those of them at the location
     context: Tensor  # (images, maps, h, w) int32 labels at the centre of each cell, without it
@@ -359,15 +359,18 @@ class Insertions(NamedTuple):
 
 def insert_each(
     generator: Generator, segmenter: Segmenter, z: Tensor, alpha: Tensor, value: Tensor, concept: int,
-    size: tuple[int, int] = (1, 1), batch: int = BATCH, progress: bool = False,
+    size: tuple[int, int] = (1, 1), inside: bool = False, batch: int = BATCH, progress: bool = False,
 ) -> Insertions:  # fmt: skip
-    """Thesis figure 4-11, PNAS figure 4D. alpha, value: (units,); z: (images, size); size: cells of a location."""
+    """Thesis figure 4-11, PNAS figure 4D. alpha, value: (units,); z: (images, size); size: cells of a location; inside:
+    whether pixels are counted at the location alone, as by s_c of eq. 4.4, or in the whole image, as in the PNAS paper."""
     h, w = generator.head(z[:1])[0].shape[2:]
     grid = h - size[0] + 1, w - size[1] + 1
     changes = [Intervention(alpha, value, where) for where in locations(h, w, size)]
     counts = sweep(generator, segmenter, z, changes, [concept], batch, progress)
     before, there = counts.before[:, 0], counts.before_inside[..., 0]
-    change = counts.after[..., 0] - before[:, None]
+    change = (
+        counts.after_inside[..., 0] - there if inside else counts.after[..., 0] - before[:, None]
+    )
     return Insertions(
         concept, change.unflatten(1, grid), before, there.unflatten(1, grid), counts.context
     )

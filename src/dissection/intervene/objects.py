@@ -19,6 +19,7 @@ from dissection.config import Config
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
 from dissection.intervene.causal import (
+    Insertions,
     average_causal_effect,
     by_context,
     by_visibility,
@@ -202,39 +203,26 @@ def insert(config: Config, row: str, out: Path, device: torch.device, threads: i
     """Figure 4-11: the files of `_insertion`, by alpha, k being the mean where the concept is (A.4)."""
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
-    found = read_units(config, spec.dataset, spec.network, spec.concept)
-    change = Intervention(found.strongest(spec.units), found.value)
-    _insertion(
-        scenes,
-        spec,
-        change,
-        spec.concept,
-        scenes.z(spec.seed, spec.images),
-        config.search.size,
-        out,
-    )
+    units = read_units(config, spec.dataset, spec.network, spec.concept)
+    change = Intervention(units.strongest(spec.units), units.value)
+    z, size = scenes.z(spec.seed, spec.images), config.search.size
+    number = number_of(scenes.segmenter.concepts, spec.concept)
+    found = insert_each(
+        scenes.generator, scenes.segmenter, z, change.alpha, units.value, number, size, True, BATCH, True
+    )  # fmt: skip
+    _insertion(scenes, found, change, z, size, spec.least, out)
 
 
 def _insertion(
-    scenes: Scenes,
-    spec,
-    change: Intervention,
-    concept: str,
-    z: Tensor,
-    size: tuple[int, int],
-    out: Path,
-) -> None:
+    scenes: Scenes, found: Insertions, change: Intervention, z: Tensor, size: tuple[int, int], least: int, out: Path
+) -> None:  # fmt: skip
     """
     contexts.csv: as of `by_context`, by the name of the concept that stands where the units are forced on; sample, the
     number of images.
     maps.csv: as of `map_lines`, change being pixels of the concept that are added, as a multiple of their mean number.
     before.png, after.png: the images where a location adds most, as they are and with the units forced on there.
     """
-    number = number_of(scenes.segmenter.concepts, concept)
-    found = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, torch.as_tensor(change.value), number, size, BATCH, True
-    )  # fmt: skip
-    table = by_context(found, scenes.segmenter.concepts, spec.least).drop(columns="concept")
+    table = by_context(found, scenes.segmenter.concepts, least).drop(columns="concept")
     table = table.rename(columns={"name": "concept"}).assign(sample=len(z))
     write_csv(table, out / "contexts.csv")
     best, place = found.change.flatten(1).max(1)
@@ -264,7 +252,12 @@ def remove_and_insert(
     z, by_iou = scenes.z(spec.seed, spec.images), order(spec.inserted)
     value = high_values(scenes.generator, z, spec.high, BATCH)
     change = Intervention(only(by_iou[: spec.units], len(by_iou)), value)
-    _insertion(scenes, spec, change, spec.inserted, z[: spec.insertions], config.search.size, out)
+    z, size = z[: spec.insertions], config.search.size
+    number = number_of(scenes.segmenter.concepts, spec.inserted)
+    found = insert_each(
+        scenes.generator, scenes.segmenter, z, change.alpha, value, number, size, False, BATCH, True
+    )  # fmt: skip
+    _insertion(scenes, found, change, z, size, spec.least, out)
 
 
 def follow(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
@@ -285,16 +278,8 @@ def follow(config: Config, row: str, out: Path, device: torch.device, threads: i
     modules = [layers[name] for name in names]
     traces = trace(scenes.network, modules[0], modules, z, change, config.search.size, BATCH, True)
     seen = insert_each(
-        scenes.generator,
-        scenes.segmenter,
-        z,
-        change.alpha,
-        found.value,
-        number,
-        config.search.size,
-        BATCH,
-        True,
-    )
+        scenes.generator, scenes.segmenter, z, change.alpha, found.value, number, config.search.size, False, BATCH, True
+    )  # fmt: skip
     write_csv(by_visibility(traces, names, seen.change > 0), out / "layers.csv")
     last = traces[:, -1]
     chosen = most(last.amax((1, 2)) - last.amin((1, 2)))
