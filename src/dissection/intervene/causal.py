@@ -362,7 +362,7 @@ def insert_each(
     size: tuple[int, int] = (1, 1), inside: bool = False, batch: int = BATCH, progress: bool = False,
 ) -> Insertions:  # fmt: skip
     """Thesis figure 4-11, PNAS figure 4D. alpha, value: (units,); z: (images, size); size: cells of a location; inside:
-    whether pixels are counted at the location alone, as by s_c of eq. 4.4, or in the whole image, as in the PNAS paper."""
+    whether pixels are counted at the location alone, as by s_c of eq. 4.4, or in the whole image (PNAS)."""
     h, w = generator.head(z[:1])[0].shape[2:]
     grid = h - size[0] + 1, w - size[1] + 1
     changes = [Intervention(alpha, value, where) for where in locations(h, w, size)]
