@@ -566,8 +566,17 @@ class Removed(Caused):
     )
 
 
-class Inserted(Caused):
-    """A concept inserted at single locations."""
+class Traced(Caused):
+    """A concept inserted at one location at a time."""
+
+    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="units are forced to what they exceed at this share; none: to their mean at the concept (A.4)",
+    )
+
+
+class Inserted(Traced):
+    """A concept inserted, by what is there."""
 
     contexts: dict[str, str] = Field(
         default={}, description="published name -> concept that stands at the location"
@@ -581,8 +590,8 @@ class PnasFig4(Removed, Inserted):
     protocol: ProtocolName = Field(default="pnas2020", description="protocol of IoU")
     inserted: str = Field(description="what is inserted; `concept` is removed")
     insertions: int = Field(gt=0, description="the first so many z, for that")
-    high: float = Field(
-        default=0.005, gt=0, lt=1, description="units are forced to what they exceed at this share"
+    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=0.005, description="units are forced to what they exceed at this share"
     )
 
     def caused(self) -> dict[str, tuple[str, str]]:
@@ -646,7 +655,7 @@ class Rows(Section):
     fig_4_9: RemovedEach | None = Field(default=None, description="five classes removed")
     fig_4_10: RemovedFrom | None = Field(default=None, description="windows removed from scenes")
     fig_4_11: Inserted | None = Field(default=None, description="doors inserted, by what is there")
-    fig_a_6: Caused | None = Field(default=None, description="insertions traced through layers")
+    fig_a_6: Traced | None = Field(default=None, description="insertions traced through layers")
     pnas_fig_4: PnasFig4 | None = Field(
         default=None, description="trees removed and doors inserted, by IoU"
     )
