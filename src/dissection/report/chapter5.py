@@ -138,7 +138,10 @@ def _fig_5_4_values(table: pd.DataFrame) -> Values:
         "max_abs_delta_gan": float(_shown(_of(table, networks[0])).max()),
         "splits": len(tested),
         "splits_with_a_find": int(found),
-        "fsd": {f"n{int(n)}": float(of["fsd"].mean()) for n, of in splits.groupby("images")},
+        "fsd": {
+            f"n{n}": fsd
+            for n, fsd in splits.astype({"images": int}).groupby("images")["fsd"].mean().items()
+        },
     }
 
 
