@@ -35,6 +35,7 @@ from dissection.omit.statistics import (
     shares,
 )
 from dissection.published.claims import FAILS, HOLDS, judge
+from dissection.report.interventions import part
 from dissection.report.rows import ROWS, write_table
 from dissection.segment import Segmenter, segmenter_of
 from dissection.segment.classes import read_classes
@@ -322,17 +323,19 @@ def measured(config: Config) -> Config:
 
 
 def made(config: Config, row: str) -> pd.DataFrame:
-    """The row's table, as it is read again."""
+    """The row's table, as the report reads it."""
     write_table(config, row, paths.table(config.profile, row))
-    return pd.read_csv(paths.table(config.profile, row))
+    return pd.read_csv(paths.table(config.profile, row), keep_default_na=False, na_values={})
 
 
 def test_omitted_by_class(measured: Config) -> None:
     table = made(measured, "fig_5_1")
-    lines = table[table["part"] == "class"]
+    lines = part(table, "class")
     assert lines["label"].tolist() == ["sky", "person", "dining table", "car", "boat"]
-    assert lines["shown"].tolist() == [True, True, True, False, False]  # the 3 most frequent
-    assert table.loc[table["part"] == "distance", "fsd"].tolist() == [9]
+    assert (
+        lines["shown"].astype(str).tolist() == ["True"] * 3 + ["False"] * 2
+    )  # the 3 most frequent
+    assert part(table, "distance")["fsd"].tolist() == [9]
     values = ROWS["fig_5_1"].values(table)
     assert values["class_order"] == ["sky", "person", "dining_table"]
     assert values["released_delta"]["person"] == -0.8

@@ -16,6 +16,7 @@ from dissection import paths
 from dissection.config import Config
 from dissection.report import Row, section
 from dissection.report.chapter3 import used_by
+from dissection.report.interventions import part
 
 Values = dict[str, Any]
 FURTHER = "photographs"
@@ -52,8 +53,8 @@ def _departures(row: str) -> Callable[[Config, int], pd.DataFrame]:
     def table(config: Config, threads: int) -> pd.DataFrame:
         """Parts `class` and `distance` of the generators."""
         parts = [
-            of[of["network"] != FURTHER].assign(part=part)
-            for part, of in (("class", classes(config, row)), ("distance", read(config, row, "distances")))
+            of[of["network"] != FURTHER].assign(part=name)
+            for name, of in (("class", classes(config, row)), ("distance", read(config, row, "distances")))
         ]  # fmt: skip
         return _joined(parts)
 
@@ -87,10 +88,6 @@ def _table_5_1(config: Config, threads: int) -> pd.DataFrame:
 # Values
 
 
-def _part(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    return table[table["part"] == name].copy()
-
-
 def by_label(lines: pd.DataFrame, column: str) -> Values:
     """Label, named as in the published values, -> number; of two labels of one name, the more frequent class."""
     names = [re.sub(r"\W+", "_", label) for label in lines["label"]]
@@ -98,7 +95,7 @@ def by_label(lines: pd.DataFrame, column: str) -> Values:
 
 
 def _of(table: pd.DataFrame, network: str) -> pd.DataFrame:
-    lines = _part(table, "class")
+    lines = part(table, "class").reindex(columns=table.columns)  # `found` too, if nothing is
     return lines[lines["network"] == network]
 
 
@@ -108,7 +105,7 @@ def _shown(lines: pd.DataFrame) -> pd.Series:
 
 
 def _networks(table: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(_part(table, "class")["network"]))
+    return list(dict.fromkeys(part(table, "class")["network"]))
 
 
 def _fig_5_1_values(table: pd.DataFrame) -> Values:
@@ -129,7 +126,7 @@ def _fig_5_2_values(table: pd.DataFrame) -> Values:
 
 
 def _fig_5_4_values(table: pd.DataFrame) -> Values:
-    splits = _part(table, "split")
+    splits = part(table, "split")
     tested = splits.dropna(subset=["omitted", "added"])
     found = (tested["omitted"] + tested["added"] > 0).sum()
     networks = [name for name in _networks(table) if name != FURTHER]
