@@ -476,3 +476,34 @@ def test_a_wasserstein_gan_is_trained_without_growth(tmp_path):
     torch.testing.assert_close(network(latents(1, 2, 1, 8)), whole[2:3])  # by running statistics
     state = load_file(tmp_path / "weights.safetensors")
     assert state["layer2.norm.running_var"].ne(1).all()
+
+
+class Plain(Flags):
+    """One colour."""
+
+    def image(self, index):
+        return np.broadcast_to(super().image(index)[:1, :1], (self.size, self.size, 3))
+
+
+def test_it_learns(tmp_path):
+    """To paint the whole image in one colour, and not always the same."""
+    config = profile(
+        critic=[32], growth=0, iterations=300, snapshots=[], averaging=300, learning_rate=5e-3
+    )
+    network = spec(widths=[32], style=8, depth=2)
+    network.arguments["latent"] = 8
+    recipe = config.networks["gan"].adversarial
+    config.networks["gan"] = network.model_copy(update={"adversarial": recipe})
+
+    def looks(network):
+        with torch.no_grad():
+            images = network(latents(5, 0, 200, 8))
+        return images.std((2, 3)).mean().item(), images.mean((2, 3)).std(0).mean().item()
+
+    within, _ = looks(load_network(config.networks["gan"], None, 3))
+    train(config, "gan", Plain(200, 4), tmp_path, CPU)
+    found, between = looks(
+        load_network(config.networks["gan"], tmp_path / "weights.safetensors", 1)
+    )
+    assert found < within / 3
+    assert between > 0.25  # 0.57 of the real images
