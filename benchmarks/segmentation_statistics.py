@@ -7,13 +7,13 @@ Weights are random. On the CPU, seconds are those of the processor, of one threa
 """
 
 import torch
-from gan_dissection_speed import DEVICE, PUBLISHED, networks, seconds
 
 from dissection.networks import to_pixels
 from dissection.networks.progan import latents
 from dissection.omit.statistics import pixel_counts, shares
 from dissection.segment import network_input
 from dissection.stats import Gaussian, frechet_distance
+from gan_dissection_speed import DEVICE, PUBLISHED, networks, seconds
 
 IMAGES, BATCH = 400, 16
 

@@ -39,7 +39,7 @@ def pixel_counts(segmenter: Segmenter, images: Tensor) -> Tensor:
     Labels are those of the segmenter's own resolution, the largest if it has several, whatever the images' is.
     """
     side, classes = max(segmenter.sizes), len(segmenter.classes.object)
-    labels = segmenter.channels(images, (side, side))["object"].flatten(1)
+    labels = segmenter.objects(images, (side, side)).flatten(1)
     first = torch.arange(len(labels), device=labels.device)[:, None] * classes
     counts = torch.bincount((labels + first).flatten(), minlength=len(labels) * classes)
     return counts.view(-1, classes).cpu()
