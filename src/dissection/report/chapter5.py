@@ -202,8 +202,9 @@ def _row(id: str, title: str, caption: str, table, values, metrics=None) -> Row:
 DEPARTURES = (
     "Mean share of the image that each class of objects takes, by the segmenter, in generated images against"
     " photographs that the generator has learned from: (generated - photographs) / photographs, with 99 % intervals, of"
-    " the most frequent classes; numbers label bars that leave the frame. Coloured are classes that a test finds to"
-    " differ, in which any false find among all classes has a probability of 1 %."
+    " the most frequent classes; numbers label bars that leave the frame; an interval has no end where"
+    " photographs may have nothing of the class. Coloured are classes that a test finds to differ, in which any false"
+    " find among all classes has a probability of 1 %."
 )
 ROWS = (
     _row(
