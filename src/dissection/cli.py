@@ -215,6 +215,17 @@ def cause(
 
 
 @app.command()
+def quality(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
+    """Compare a generator's images with real ones, by unit of a layer and without some of them."""
+    from dissection.intervene.artifacts import judge
+
+    profile = load(config)
+    _named(profile, "quality", network)
+    _use_threads(threads)
+    judge(profile, network, out, _device(profile))
+
+
+@app.command()
 def survey(
     config: Profile,
     units: Annotated[Path, typer.Option(help="folder of the dissection")],

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from dissection import paths, published, style
-from dissection.config import Config
+from dissection.config import Config, Judged
 from dissection.published.claims import FAILS, HOLDS, UNTESTED, judge, show
 from dissection.report.rows import ROWS, Row
 
@@ -202,7 +202,8 @@ def _jobs(config: Config, row: Row, benchmarks: Path) -> Iterator[dict[str, Any]
     """Snakemake's measurements of the jobs behind a row."""
     datasets, networks = row.uses(config)
     dissections = [f"dissect/{d}/{n}" for n in networks for d in datasets]
-    for job in (*dissections, f"intervene/{row.id}", row.id, f"figure/{row.id}"):
+    judged = [f"quality/{n}" for n in networks if isinstance(getattr(config.rows, row.id), Judged)]
+    for job in (*dissections, *judged, f"intervene/{row.id}", row.id, f"figure/{row.id}"):
         path = benchmarks / f"{job}.tsv"
         if path.exists():
             with open(path, encoding="utf-8", newline="") as file:
@@ -271,6 +272,7 @@ def _settings(config: Config, row: Row) -> str:
         "datasets": {d: config.datasets[d] for d in datasets if d in config.datasets},
         "generated": {d: config.generated[d] for d in datasets if d in config.generated},
         "networks": {n: config.networks[n] for n in networks},
+        "quality": {n: config.quality[n] for n in networks if n in config.quality},
         "assets": {a: config.assets[a] for a in row.assets(config) if a in config.assets},
     }
     plain = {
