@@ -212,7 +212,7 @@ def precision_recall(distance: pd.Series, flagged: pd.Series) -> pd.DataFrame:
 def _fig_a_1(config: Config, threads: int) -> pd.DataFrame:
     """
     part `unit`: units.csv. `curve`: `precision_recall` of the distance for flagged units, if any are. `shown`: unit,
-    role (published name), its images.
+    role (published name, where there is one), its images.
     """
     units = distances(config, "fig_a_1")
     distance, flagged = units["distance"], units["flagged"]
@@ -223,6 +223,8 @@ def _fig_a_1(config: Config, threads: int) -> pd.DataFrame:
         shown["unit_224_highest_unflagged"] = next(u for u in ranked if not flagged[u])
         shown["unit_435_lowest_flagged"] = [u for u in ranked if flagged[u]][-1]
         tables.append(precision_recall(distance, flagged).assign(part="curve"))
+    else:
+        shown["lowest_overall"] = ranked[-1]
     lines = units_shown(config, "fig_a_1", list(shown.values()))
     tables.append(lines.assign(part="shown", role=list(shown)))
     table = pd.concat(tables, ignore_index=True)
