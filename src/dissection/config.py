@@ -653,15 +653,20 @@ class JudgedUnits(Judged):
 
 
 class Filtered(JudgedUnits):
-    """Units that draw unrealistic images, by their distance to real ones."""
+    """Units of realistic images only."""
 
     limit: float | None = Field(
         default=None,
         gt=0,
-        description="distance from which on a unit is unrealistic; none: what the worst tenth of units reach",
+        description="distance from which on a unit's images are unrealistic; none: what a tenth of units reach",
     )
+
+
+class Shown(JudgedUnits):
+    """Single units."""
+
     shown: list[Annotated[int, Field(ge=0)]] = Field(
-        default=[], description="units that are shown; none: the two most unrealistic"
+        default=[], description="the units; none: the two of the most unrealistic images"
     )
 
 
@@ -713,7 +718,7 @@ class Rows(Section):
         default=None, description="distances by unit, and the artifact units that they tell"
     )
     fig_a_2: Judged | None = Field(default=None, description="images repaired by either choice")
-    fig_a_4: Filtered | None = Field(default=None, description="units that draw unrealistic images")
+    fig_a_4: Shown | None = Field(default=None, description="units that draw unrealistic images")
     fig_a_5: Filtered | None = Field(default=None, description="units by concept without those")
 
 

@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -134,11 +133,8 @@ def write_pairs(generator: Generator, z: Tensor, images: Tensor, changes: dict[s
         two = [generator.images(state)[0], generator.images(state, changes[name])[0]]
         right = int(random.randint(2))  # the ablated one is there
         gap = torch.full_like(two[0][..., : max(1, two[0].shape[-1] // 16)], 255)
-        picture = torch.cat([two[1 - right], gap, two[right]], 2).permute(1, 2, 0).cpu().numpy()
-        done, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 95])
-        assert done
-        with replacing(out / "pairs" / f"{pair:04d}.webp") as path:
-            path.write_bytes(data.tobytes())
+        picture = torch.cat([two[1 - right], gap, two[right]], 2)
+        write_png("RGB", picture, out / "pairs" / f"{pair:04d}.png")
         lines.append((pair, name, int(images[i]), ("left", "right")[right]))
     table = pd.DataFrame(lines, columns=["pair", "set", "image", "ablated"])
     write_csv(table, out / "questions.csv")

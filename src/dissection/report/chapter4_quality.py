@@ -160,6 +160,7 @@ def _table_a_1(config: Config, threads: int) -> pd.DataFrame:
     chosen = units[["flagged", "highest", "random"]].assign(original=False)
     chosen["union"] = chosen["flagged"] | chosen["highest"]
     ranked = units.sort_values("distance", ascending=False, kind="stable").index
+    table = table.loc[[name for name in CHOICES if name in table.index]]
     table.insert(0, "ablated", [CHOICES[name] for name in table["set"]])
     table["chosen"] = [
         " ".join(str(u) for u in ranked if chosen.loc[u, name]) for name in table["set"]
@@ -338,7 +339,7 @@ def _uses(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
         datasets, networks = used_by(row)(config)
         real = config.quality[section(config, row).network].real
         assert config.features is not None  # the profile was not taken without
-        return [*datasets, real], [*networks, config.features.network]
+        return [*datasets, real], list(dict.fromkeys([*networks, config.features.network]))
 
     return uses
 
