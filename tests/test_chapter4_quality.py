@@ -30,14 +30,6 @@ CPU = torch.device("cpu")
 ROWS_OF = ("table_4_1", "table_a_1", "fig_4_8", "fig_a_1", "fig_a_2", "fig_a_4", "fig_a_5")
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row of chapter 4, in an empty folder."""
-    profile = load(EVERY_ROW4)
-    monkeypatch.chdir(tmp_path)
-    return profile
-
-
 def drawn(config: Config, network: str = "a") -> Path:
     """What the job writes, its real images being drawn first."""
     folder = paths.generated_asset(config.profile, "bedrooms")
