@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -231,6 +232,32 @@ def test_what_raters_prefer(config: Config) -> None:
         Path("answers.csv").write_text(text + wrong)
         with pytest.raises(DissectionError, match=said):
             values_of(config, "table_4_1")
+
+
+@pytest.mark.smoke
+def test_answers_are_saved_as_csv(config: Config, browser: Any, tmp_path: Path) -> None:
+    """The page in a browser: two answers, by key and by button, that the table then takes."""
+    out = drawn(config)
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / out / "index.html").as_uri())
+    assert page.evaluate("document.getElementById('pair').naturalWidth") == 2 * 32 + 2
+    page.fill("#rater", "x")
+    page.locator("body").click()
+    page.keyboard.press("l")
+    page.click("button[data-answer=right]")
+    assert "2 answered" in page.inner_text("#state")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "answers.csv")
+    assert errors == []
+    questions = pd.read_csv(out / "questions.csv")
+    answers = pd.read_csv(tmp_path / "answers.csv", dtype={"sheet": str})
+    assert answers[["rater", "pair", "answer"]].values.tolist() == [["x", 0, "left"], ["x", 1, "right"]]  # fmt: skip
+    sheet = hashlib.sha256((out / "questions.csv").read_bytes()).hexdigest()[:8]
+    assert report.preference(questions, sheet, answers)["annotations"].sum() == 2
+    page.close()
 
 
 def test_precision_and_recall(config: Config) -> None:

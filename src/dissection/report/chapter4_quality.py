@@ -350,7 +350,8 @@ def _row(id: str, title: str, caption: str, table: Any, values: Any) -> Row:
 
 ARTIFACTS = (
     "The artifact units are those that a person flagged; without a list of these, those whose own most active images"
-    " are farthest from real ones. Distances are of the images on which these units are most active, before and after."
+    " are farthest from real ones. Distances are of the images on which these units are most active, before and after;"
+    " these are far from real ones for being alike, too, and ablation may undo that."
 )
 ROWS = (
     _row(

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from dissection import paths, published, style
-from dissection.config import Config, Judged
+from dissection.config import Config, Judged, Preferred
 from dissection.published.claims import FAILS, HOLDS, UNTESTED, judge, show
 from dissection.report.rows import ROWS, Row
 
@@ -236,6 +236,8 @@ def _links(config: Config, row: Row, folder: Path) -> Iterator[dict[str, str]]:
     for dataset in datasets:
         for network in networks:
             files[f"units of {network}"] = _pages(config, dataset, network)
+    if isinstance(spec := getattr(config.rows, row.id), Preferred):
+        files["pairs for raters"] = paths.quality(config.profile, spec.network) / "index.html"
     for text, path in files.items():
         if path.exists():
             yield {"text": text, "href": os.path.relpath(path, folder)}
