@@ -88,8 +88,13 @@ def tiny(profile: dict) -> dict:
             asset["scenes"]["images"] = 200 if asset["scenes"].get("split") == "train" else 40
     dissections = [e | {"top_images": 2} for e in profile["dissections"] if e["network"] in names]
     cut = {"rows": rows, "networks": networks, "dissections": dissections}
-    # of networks that are left out
-    without = {"features": None, "segmenters": {}, "generated": {}, "quality": {}}
+    without = {
+        "features": None,
+        "segmenters": {},
+        "generated": {},
+        "omission": None,
+        "quality": {},
+    }  # of networks that are left out
     return profile | cut | without
 
 
@@ -123,7 +128,8 @@ def _concerns(path: str) -> bool:
     """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
     row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png|svg)", path)
     others = re.search(
-        r"results/smoke/(interventions|causal|quality|accuracy|transfer|units/(iclr|pnas))", path
+        r"results/smoke/(interventions|causal|quality|omit|accuracy|transfer|units/(iclr|pnas))",
+        path,
     )
     return others is None and (row is None or row[1] in ROWS)
 

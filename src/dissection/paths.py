@@ -63,6 +63,11 @@ def quality(profile: str, network: str) -> Path:
     return results(profile) / "quality" / network
 
 
+def omission(profile: str, dataset: str) -> Path:
+    """Folder of photographs compared with what generators draw of them."""
+    return results(profile) / "omit" / dataset
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 
