@@ -215,6 +215,17 @@ def cause(
 
 
 @app.command()
+def quality(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
+    """Compare a generator's images with real ones, by unit of a layer and without some of them."""
+    from dissection.intervene.artifacts import judge
+
+    profile = load(config)
+    _named(profile, "quality", network)
+    _use_threads(threads)
+    judge(profile, network, out, _device(profile))
+
+
+@app.command()
 def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 1) -> None:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     from dissection.omit.compare import compare

@@ -321,6 +321,28 @@ class Search(Section):
     seed: int = Field(default=1, ge=0, description="of the locations tried, and of their order")
 
 
+class Quality(Section):
+    """How realistic a generator's images are, by unit of a layer and without some (thesis 4.4.2, A.1, A.3)."""
+
+    real: str = Field(description="dataset of images that were not generated")
+    layer: str = Field(default="layer4", description="printed name of the layer")
+    images: int = Field(default=200000, gt=1, description="number of z")
+    seed: int = Field(default=1, ge=0, description="of z")
+    top: int = Field(
+        default=10000,
+        gt=1,
+        description="images that stand for a unit: those that it is most active on; likewise for a set",
+    )
+    units: int = Field(default=20, gt=0, description="units ablated together; of 512 in the thesis")
+    flagged: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[],
+        description="artifact units, as a person flags them on the pages of the layer's units",
+    )
+    pairs: int = Field(
+        default=1000, gt=0, description="images with and without units that raters compare"
+    )
+
+
 class Omission(Section):
     """How photographs and generated images are compared class by class (thesis 5.3.1, 5.4)."""
 
@@ -658,6 +680,45 @@ class RemovedFrom(Forced):
         return {name: (network, self.concept) for name, network in self.networks.items()}
 
 
+class Judged(Section):
+    """A generator of the profile's `quality`."""
+
+    network: str = Field(description="generator")
+
+
+class Preferred(Judged):
+    """... and what raters prefer."""
+
+    answers: list[Path] = Field(
+        default=[], description="CSVs saved by the raters' page; none: preference is not measured"
+    )
+
+
+class JudgedUnits(Judged):
+    """... with the images and labels of its units."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+
+
+class Filtered(JudgedUnits):
+    """Units of realistic images only."""
+
+    limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="distance from which on a unit's images are unrealistic; none: what a tenth of units reach",
+    )
+
+
+class Shown(JudgedUnits):
+    """Single units."""
+
+    shown: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="the units; none: the two of the most unrealistic images"
+    )
+
+
 class Omitted(Section):
     """Photographs and what generators draw of them, compared class by class, as `omission` says."""
 
@@ -706,6 +767,15 @@ class Rows(Section):
     pnas_fig_4: PnasFig4 | None = Field(
         default=None, description="trees removed and doors inserted, by IoU"
     )
+    table_4_1: Preferred | None = Field(default=None, description="artifact units ablated")
+    table_a_1: Judged | None = Field(default=None, description="... chosen by hand or by distance")
+    fig_4_8: JudgedUnits | None = Field(default=None, description="... and images repaired")
+    fig_a_1: JudgedUnits | None = Field(
+        default=None, description="distances by unit, and the artifact units that they tell"
+    )
+    fig_a_2: Judged | None = Field(default=None, description="images repaired by either choice")
+    fig_a_4: Shown | None = Field(default=None, description="units that draw unrealistic images")
+    fig_a_5: Filtered | None = Field(default=None, description="units by concept without those")
     fig_5_1: Omitted | None = Field(default=None, description="objects that churches go without")
     fig_5_2: Omitted | None = Field(default=None, description="two generators of bedrooms")
     fig_5_4: Omitted | None = Field(
@@ -754,6 +824,9 @@ class Config(Section):
     )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     search: Search = Field(default=Search(), description="units that cause a concept")
+    quality: dict[Name, Quality] = Field(
+        default={}, description="generators whose images are compared with real ones, by unit"
+    )
     omission: Omission | None = Field(
         default=None, description="what generators leave out; for the rows of chapter 5"
     )
@@ -777,6 +850,12 @@ class Config(Section):
         attack, ranking = self.rows.pnas_fig_5, self.rows.pnas_fig_2
         if attack and (ranking is None or ranking.network != attack.network):
             raise ValueError("rows.pnas_fig_5 needs rows.pnas_fig_2 of the same network")
+        return self
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "Config":
+        if self.quality and self.features is None:
+            raise ValueError("features: missing; quality compares images by them")
         return self
 
     @model_validator(mode="after")
@@ -955,7 +1034,14 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             if entry.network in networks:
                 layers = list(config.networks[entry.network].layers)
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
+    for name, quality in config.quality.items():
+        yield f"quality.{name}", name, networks
+        yield f"quality.{name}.real", quality.real, datasets
+        if name in networks:
+            yield f"quality.{name}.layer", quality.layer, list(config.networks[name].layers)
     for row, section in config.rows:
+        if isinstance(section, Judged):
+            yield f"rows.{row}.network", section.network, list(config.quality)
         for key, name in named(section):
             if isinstance(section, Omitted) and key == "dataset":
                 yield f"rows.{row}.{key}", name, datasets

@@ -6,3 +6,43 @@ rule chapter4:
     input:
         rows_of(4),
         pages_of(CONFIG.generated),
+
+
+def compared(wildcards):
+    """Networks and datasets of a comparison of generated images with real ones."""
+    spec = CONFIG.quality[wildcards.network]
+    return [wildcards.network, CONFIG.features.network], [spec.real]
+
+
+rule quality:
+    """Compare a generator's images with real ones, by unit of a layer and without some of them."""
+    input:
+        data=lambda w: evaluated(*compared(w)),
+        network=lambda w: [f for n in compared(w)[0] for f in module_sources(n)],
+        looks=["src/dissection/intervene/preference.html", "src/dissection/style.css"],
+        sources=sources("dissection.intervene.artifacts"),
+    output:
+        folder=directory(str(paths.quality(PROFILE, "{network}"))),
+    log:
+        log_of("quality", "{network}.log"),
+    benchmark:
+        log_of("quality", "{network}.tsv")
+    wildcard_constraints:
+        network=any_of(CONFIG.quality),
+    threads: MOST_THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        settings=lambda w: evaluation_settings(
+            *compared(w), features=CONFIG.features, quality=CONFIG.quality[w.network]
+        ),
+    shell:
+        """
+        dissection quality \
+            --config {CONFIGFILE:q} \
+            --network {wildcards.network:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            2>{log:q}
+        """
