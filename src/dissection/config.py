@@ -497,6 +497,17 @@ class Matched(Counts):
     )
 
 
+class Variants(Matched):
+    """Generators by their training: what their units match, and how far their images are from real ones."""
+
+    real: str = Field(description="dataset that they learned to draw")
+    concepts: list[str] = Field(default=[], description="concepts whose best units are shown")
+    images: int = Field(
+        default=16384, gt=0, description="real and generated images that are compared"
+    )
+    seed: int = Field(default=3, ge=0, description="of z, and of where patches are taken")
+
+
 class Unit(Section):
     """One unit of a generator."""
 
@@ -633,6 +644,7 @@ class Rows(Section):
     fig_4_3: Units | None = Field(default=None, description="top images of units of generators")
     fig_4_5: Matched | None = Field(default=None, description="units of generators by scene")
     fig_4_6: Matched | None = Field(default=None, description="... by layer")
+    fig_4_7: Variants | None = Field(default=None, description="... by variant of training")
     fig_a_7: Matched | None = Field(
         default=None, description="... by iteration of training: `networks` by iteration"
     )
@@ -875,6 +887,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 "validation",
                 "train",
                 "test",
+                "real",
             ):
                 yield f"rows.{row}.{key}", name, [*datasets, *config.generated]
                 continue
@@ -913,7 +926,7 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
     """(key, name) of the datasets and networks that a row names."""
-    for key in ("dataset", "validation", "train", "test", "network"):
+    for key in ("dataset", "validation", "train", "test", "real", "network"):
         if (name := getattr(section, key, None)) is not None:
             yield key, name
     if (detector := getattr(section, "detector", None)) is not None:

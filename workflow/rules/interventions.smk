@@ -2,6 +2,8 @@
 
 from dissection.config import Forced
 
+OTHERS = {"fig_4_7": ["dissection.intervene.variants"]}  # row -> modules of its job, if of its own
+
 
 def intervention(row):
     return str(paths.intervention(PROFILE, row))
@@ -90,11 +92,14 @@ rule intervene:
             *(
                 ["dissection.intervene.objects"]
                 if forced(w.row)
-                else [
-                    "dissection.intervene.importance",
-                    "dissection.intervene.attack",
-                    "dissection.intervene.detector",
-                ]
+                else OTHERS.get(
+                    w.row,
+                    [
+                        "dissection.intervene.importance",
+                        "dissection.intervene.attack",
+                        "dissection.intervene.detector",
+                    ],
+                )
             )
         ),
     output:
