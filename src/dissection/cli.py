@@ -185,7 +185,7 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 @app.command()
 def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
-    from dissection.intervene import attack, detector, importance, objects, variants
+    from dissection.intervene import attack, banner, detector, importance, objects, variants
 
     jobs = {
         "pnas_fig_1": detector.detect,
@@ -200,6 +200,7 @@ def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None
         "fig_a_6": objects.follow,
         "pnas_fig_4": objects.remove_and_insert,
         "fig_4_7": variants.distances,
+        "fig_slides_banner": banner.remove_banner,
     }
     if row not in jobs:
         raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(jobs)}")

@@ -616,6 +616,37 @@ class RemovedFrom(Forced):
         return {name: (network, self.concept) for name, network in self.networks.items()}
 
 
+class Banner(Section):
+    """The units of a generator that draw a banner of text, switched off."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of the units' labels")
+    network: str = Field(description="generator")
+    layer: str = Field(default="layer4", description="printed name of its layer")
+    train: str | None = Field(
+        default=None, description="scenes with labels, to learn from what a banner looks like"
+    )
+    concept: str = Field(default="text", description="what banners are made of, among those labels")
+    given: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="the units, if they are known; none: found by what they draw"
+    )
+    images: int = Field(default=1000, gt=0, description="z to find units on, and as many to test")
+    seeds: tuple[int, int] = Field(default=(1, 3), description="of those z")
+    most: int = Field(default=20, gt=0, description="of these images, those with most banner count")
+    counts: list[Annotated[int, Field(gt=0)]] = Field(
+        default=[1, 2, 4, 7], description="numbers of units ablated"
+    )
+    draws: int = Field(default=5, gt=0, description="as many random sets of units as well")
+    units: int = Field(default=2, gt=0, description="units ablated in the pictures")
+    shown: int = Field(default=10, gt=0, description="images of the pictures")
+
+    @model_validator(mode="after")
+    def _given_or_found(self) -> "Banner":
+        if self.train is None and not self.given:
+            raise ValueError("missing train (labelled scenes to find units by), or the units given")
+        return self
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -658,6 +689,7 @@ class Rows(Section):
     pnas_fig_4: PnasFig4 | None = Field(
         default=None, description="trees removed and doors inserted, by IoU"
     )
+    fig_slides_banner: Banner | None = Field(default=None, description="banner units switched off")
 
 
 class Config(Section):
@@ -920,7 +952,7 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
     if isinstance(section, Units):
         for i, unit in enumerate(section.networks):
             yield f"networks.{i}.layer", unit.network, unit.layer
-    if isinstance(section, PnasFig3):
+    if isinstance(section, PnasFig3 | Banner):
         yield "layer", section.network, section.layer
 
 

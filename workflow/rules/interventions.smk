@@ -2,7 +2,10 @@
 
 from dissection.config import Forced
 
-OTHERS = {"fig_4_7": ["dissection.intervene.variants"]}  # row -> modules of its job, if of its own
+OTHERS = {  # row -> modules of its job, if of its own
+    "fig_4_7": ["dissection.intervene.variants"],
+    "fig_slides_banner": ["dissection.intervene.banner"],
+}
 
 
 def intervention(row):
