@@ -647,6 +647,22 @@ class Banner(Section):
         return self
 
 
+class Judged(Section):
+    """Units of a generator's layer named by people, or by a rater who goes by the segmenter's labels."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+    network: str = Field(description="generator whose units are judged")
+    layer: str = Field(default="layer4", description="printed name of its layer")
+    words: list[Path] = Field(
+        default=[], description="CSVs saved by the raters' page words.html; none: by segmenter"
+    )
+    answers: list[Path] = Field(
+        default=[], description="CSVs saved by their page index.html; none: by segmenter"
+    )
+    raters: int = Field(default=5, gt=0, description="raters by segmenter, in the first round")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -690,6 +706,8 @@ class Rows(Section):
         default=None, description="trees removed and doors inserted, by IoU"
     )
     fig_slides_banner: Banner | None = Field(default=None, description="banner units switched off")
+    sec_a_2_human_eval: Judged | None = Field(default=None, description="people's names of units")
+    fig_a_3: Judged | None = Field(default=None, description="units that they name otherwise")
 
 
 class Config(Section):
@@ -751,6 +769,13 @@ class Config(Section):
         attack, ranking = self.rows.pnas_fig_5, self.rows.pnas_fig_2
         if attack and (ranking is None or ranking.network != attack.network):
             raise ValueError("rows.pnas_fig_5 needs rows.pnas_fig_2 of the same network")
+        return self
+
+    @model_validator(mode="after")
+    def _judged(self) -> "Config":
+        shown, judged = self.rows.fig_a_3, self.rows.sec_a_2_human_eval
+        if shown and shown != judged:
+            raise ValueError("rows.fig_a_3 needs rows.sec_a_2_human_eval with the same settings")
         return self
 
     @model_validator(mode="after")
@@ -952,7 +977,7 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
     if isinstance(section, Units):
         for i, unit in enumerate(section.networks):
             yield f"networks.{i}.layer", unit.network, unit.layer
-    if isinstance(section, PnasFig3 | Banner):
+    if isinstance(section, PnasFig3 | Banner | Judged):
         yield "layer", section.network, section.layer
 
 

@@ -5,11 +5,18 @@ from pathlib import Path
 from dissection import paths
 from dissection.config import Config
 from dissection.errors import DissectionError
-from dissection.report import Row, chapter3, chapter4, chapter4_interventions, interventions
+from dissection.report import (
+    Row,
+    chapter3,
+    chapter4,
+    chapter4_interventions,
+    chapter4_rating,
+    interventions,
+)
 
 CHAPTERS: dict[int, tuple[Row, ...]] = {
     3: (*chapter3.ROWS, *interventions.ROWS),
-    4: (*chapter4.ROWS, *chapter4_interventions.ROWS),
+    4: (*chapter4.ROWS, *chapter4_interventions.ROWS, *chapter4_rating.ROWS),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 
