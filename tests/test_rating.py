@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from conftest import REPOSITORY
 from dissection import paths, published
-from dissection.config import Config, load
+from dissection.config import Config, Judged, load
 from dissection.dissect import rating
+from dissection.generated import Generated
+from dissection.networks import to_pixels
 from dissection.published.claims import FAILS, judge
 from dissection.report import chapter4_rating
 from dissection.report.rows import ROWS, write_table
+from planted_gan import ColourSegmenter, PlantedGAN, latents
 from test_chapter4 import write_units
 
 ROW = "sec_a_2_human_eval"
@@ -140,6 +144,69 @@ def test_disagreements(config: Config) -> None:
         ["otherwise", 2, "bed", "sky"],
         ["unlabelled", 3, "bed", "sky"],
     ]
+
+
+def test_raters_by_brute_force(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regions upsampled by torch, and label pixels counted one by one; every file of the job."""
+    network, z, number = PlantedGAN(), latents(1, 40), 4
+    images = Generated(network, z, torch.device("cpu"))
+    monkeypatch.setattr(rating, "segmenter_of", lambda *_: ColourSegmenter())
+    monkeypatch.setattr(rating, "generated_of", lambda *_: images)
+    spec = Judged(dataset="z", network="a", layer="layer1", raters=2)
+    rounded = (z.view(40, -1, 1, 1) * 4).round() / 4
+    with torch.no_grad():
+        activations = network.layer1(rounded)
+        pixels = to_pixels(network(z))
+    threshold = activations.transpose(0, 1).flatten(1).quantile(0.7, 1)
+    top = torch.from_numpy(np.random.default_rng(3).integers(0, 40, (7, number)))
+    folder = paths.units("smoke", "z", "a")
+    folder.mkdir(parents=True)
+    labels = ["tree", "tree-t", "sky", "brick", "door", "wood", "sky"]
+    iou = [0.5, 0.4, 0.3, 0.2, 0.1, 0.06, 0.01]
+    pd.DataFrame({
+        "network": "a", "layer": "layer1", "unit": range(7), "protocol": "iclr2019", "threshold": threshold,
+        "label": labels, "category": "object", "iou": iou,
+    }).to_csv(folder / "units.csv", index=False)  # fmt: skip
+    centres = {"centres": '{"layer1": {"offset": [0, 0], "stride": [8, 8]}}'}
+    tensors = {"layer1.images": top, "layer1.maps": torch.zeros(7, number, 4, 4).half()}
+    save_file(tensors, folder / "top.safetensors", centres)
+    rating.rate(config, spec, folder, folder / "rating", torch.device("cpu"))
+
+    up = torch.nn.functional.interpolate(activations, size=(16, 16), mode="bilinear")
+    maps = ColourSegmenter()(pixels, 2)
+    names = ColourSegmenter.concepts["name"]
+    there = {
+        name: sum((m == n).any(1) for m in maps.values() for n in names.index[names == name]) > 0
+        for name in names
+    }
+
+    def share(unit: int, some: list[int], word: str) -> float:
+        seen = []
+        for i in some:
+            region = up[i, unit] > threshold[unit]
+            seen.append(bool(region.any()) and float(there[word][i][region].float().mean()) > 0.5)
+        return float(np.mean(seen))
+
+    words = ["tree", "sky", "door", "ghost", "brick", "wood", "speck"]
+    written = pd.read_csv(folder / "rating/words.csv", keep_default_na=False)
+    for rater in range(2):
+        of = written[written["rater"] == f"{rating.RATER} {rater + 1}"].set_index("unit")["phrase"]
+        for unit in range(7):
+            found = [share(unit, top[unit, 2 * rater : 2 * rater + 2].tolist(), w) for w in words]
+            most = max(found[:4]) if max(found[:4]) > 0.5 else max(found)
+            assert of[unit] == (words[found.index(most)] if most > 0 else "")
+    ratings = pd.read_csv(folder / "rating/ratings.csv")
+    own = ratings[ratings["source"] == "dissection"].set_index("unit")
+    assert own["phrase"].tolist() == ["tree", "tree", "sky", "brick", "door", "wood"]
+    regions = pd.read_csv(folder / "rating/regions.csv").set_index(["unit", "phrase"])
+    for unit, phrase, answer in zip(own.index, own["phrase"], own["answer"], strict=True):
+        seen = share(unit, top[unit].tolist(), phrase)
+        assert answer == ("yes" if seen > 0.5 else "no")
+        assert regions["top"][unit, phrase] == pytest.approx(seen)
+        active = [i for i in range(40) if (up[i, unit] > threshold[unit]).any()]
+        assert regions["images"][unit, phrase] == len(active)
+        assert regions["sample"][unit, phrase] == pytest.approx(share(unit, active, phrase))
+    assert len(list((folder / "rating/sample/layer1/iclr2019").glob("*.webp"))) == 7
 
 
 @pytest.mark.smoke

@@ -12,8 +12,8 @@ second.
 Images that a generator draws have no true labels. The rater by segmenter sees in a region what the segmenter labels
 more than half of its pixels with, halves of things being those things. In the first round each of several such raters
 looks at another half of the top images, and writes the thing that more than half of the regions show or, if there is
-none, what most of them show. In the second, it looks at all of them. What it cannot tell from dissection is how good the segmenter is, only whether a few
-top images speak for all images.
+none, what most of them show. In the second, it looks at all of them. What it cannot tell is how good the segmenter
+is, only whether a few top images speak for all images.
 """
 
 import json
