@@ -16,7 +16,7 @@ import time
 import torch
 from torch import nn
 
-from dissection.intervene.generator import Generator, Intervention, only, single_cells
+from dissection.intervene.generator import Generator, Intervention, locations, only
 from dissection.intervene.local import Box
 from dissection.networks.progan import ProGAN, latents
 from dissection.probe import Probe
@@ -75,7 +75,7 @@ def main() -> None:
         ],
         "insertion at 64 locations": [
             (Intervention(only(order[:20], units), value, where), box)
-            for where, box in zip(single_cells(8, 8), cells, strict=True)
+            for where, box in zip(locations(8, 8), cells, strict=True)
         ],
     }
     for name, changes in sweeps.items():

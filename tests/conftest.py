@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from dissection.config import Config, load
+
 REPOSITORY = Path(__file__).parent.parent
+EVERY_ROW4 = REPOSITORY / "tests" / "every_row4.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -122,6 +125,14 @@ def _concerns(path: str) -> bool:
         r"results/smoke/(interventions|causal|accuracy|transfer|units/(iclr|pnas))", path
     )
     return others is None and (row is None or row[1] in ROWS)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The profile of every row of chapter 4, in an empty folder."""
+    profile = load(EVERY_ROW4)
+    monkeypatch.chdir(tmp_path)
+    return profile
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 import yaml
 from safetensors.numpy import save_file
 
-from conftest import REPOSITORY, copy_repository
+from conftest import EVERY_ROW4, copy_repository
 from dissection import paths, published
-from dissection.config import Config, load
+from dissection.config import Config
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
 from dissection.generated import to_pixels
@@ -20,17 +20,6 @@ from dissection.intervene.detector import areas_and_peaks
 from dissection.published.claims import FAILS, HOLDS, judge
 from dissection.report.rows import ROWS
 from planted_gan import SIZE, ColourSegmenter, PlantedGAN, latents
-
-EVERY = REPOSITORY / "tests" / "every_row4.yaml"
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row, in an empty folder."""
-    profile = load(EVERY)
-    monkeypatch.chdir(tmp_path)
-    return profile
-
 
 UNITS = [  # category, label, iou
     ("object", "tree", 0.3),
@@ -141,10 +130,10 @@ def z_of(z: torch.Tensor) -> torch.Tensor:
 @pytest.mark.smoke
 def test_every_row(tmp_path: Path) -> None:
     workspace = copy_repository(
-        tmp_path / "repository", lambda _: yaml.safe_load(EVERY.read_text())
+        tmp_path / "repository", lambda _: yaml.safe_load(EVERY_ROW4.read_text())
     )
     workspace.run("snakemake", "chapter4", "report")
-    rows = yaml.safe_load(EVERY.read_text())["rows"]
+    rows = yaml.safe_load(EVERY_ROW4.read_text())["rows"]
     metrics = json.loads((workspace.folder / "results/smoke/metrics.json").read_text())
     assert metrics.keys() == rows.keys()
     for row in rows:

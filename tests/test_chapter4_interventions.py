@@ -1,29 +1,16 @@
 """The rows that force units of generators on and off: their values against hand computation, and what jobs write."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from conftest import REPOSITORY
 from dissection import paths
-from dissection.config import Config, load
+from dissection.config import Config
 from dissection.errors import DissectionError
 from dissection.intervene import objects
 from dissection.report.chapter3 import used_by
 from dissection.report.rows import ROWS, write_table
-
-EVERY = REPOSITORY / "tests" / "every_row4.yaml"
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row of chapter 4, in an empty folder."""
-    profile = load(EVERY)
-    monkeypatch.chdir(tmp_path)
-    return profile
 
 
 def made(config: Config, row: str, **files: str) -> pd.DataFrame:

@@ -13,8 +13,8 @@ from dissection.intervene.generator import (
     Intervention,
     cell_centres,
     cell_pixels,
+    locations,
     only,
-    single_cells,
     sweep,
 )
 from dissection.intervene.local import Chain, following
@@ -160,7 +160,7 @@ def test_an_edit_is_made_where_the_mask_says_and_nowhere_else(generator):
 def test_counts_agree_with_rerunning_the_generator(network, generator):
     z = latents(6, 3)
     k = torch.full((UNITS,), 2.0)
-    cell = single_cells(GRID, GRID)[torch.tensor([0, 5, 10, 15, 3, 6])]
+    cell = locations(GRID, GRID)[torch.tensor([0, 5, 10, 15, 3, 6])]
     changes = [
         Intervention(only(PLANTED, UNITS)),
         Intervention(only(PLANTED, UNITS), k, cell),
@@ -198,7 +198,7 @@ def test_counts_agree_with_rerunning_the_generator(network, generator):
 def test_average_causal_effect_agrees_with_brute_force(network, generator):
     z, value = latents(20, 4), torch.rand(UNITS) + 1
     alpha = 0.8 * only(PLANTED, UNITS)
-    found = causal.average_causal_effect(
+    found, _ = causal.average_causal_effect(
         generator, Colours(), z, [alpha, only([DECOY], UNITS)], value, [TREE], seed=7
     )
     cells = torch.randint(16, (20,), generator=torch.Generator().manual_seed(7)).tolist()
@@ -228,7 +228,7 @@ def test_average_causal_effect_agrees_with_brute_force(network, generator):
 @pytest.mark.parametrize("batch", [1, 3, 50])
 def test_counts_do_not_depend_on_the_batch_or_on_parts(generator, batch):
     z = latents(7, 5)
-    cells = single_cells(GRID, GRID)
+    cells = locations(GRID, GRID)
     changes = [Intervention(only([3], UNITS), 3.0, where) for where in cells[:5]]
     changes.append(Intervention(torch.ones(UNITS), torch.rand(UNITS), cells[:7]))
     whole = sweep(generator, Colours(), z, changes, [TREE, SKY], batch=8)
@@ -401,7 +401,7 @@ def test_the_optimisation_finds_the_planted_units(chained):
 
 def test_the_objective_is_the_mean_score_where_the_edit_is(network, generator):
     places = [
-        causal.Places(latents(3, seed), single_cells(GRID, GRID)[torch.tensor(cells)])
+        causal.Places(latents(3, seed), locations(GRID, GRID)[torch.tensor(cells)])
         for seed, cells in ((15, [1, 6, 9]), (16, [4, 0, 15]))
     ]
     value, alpha = torch.full((UNITS,), 1.5), torch.linspace(0, 1, UNITS, requires_grad=True)
@@ -422,21 +422,22 @@ def test_the_objective_is_the_mean_score_where_the_edit_is(network, generator):
     assert alpha.grad.abs().max() > 0
 
 
-def test_places_of_the_class_and_candidates(generator):
-    z, numbers = latents(60, 17), torch.ones(GRID, GRID)
+@pytest.mark.parametrize("size", [(1, 1), (2, 1)])
+def test_places_of_the_class_and_candidates(generator, size):
+    z, every = latents(60, 17), locations(GRID, GRID, size)
     found = causal.survey(generator, Colours(), z, [TREE])
     pixels = found.pixels[:, 0]
-    present = causal.present_places(pixels, z, 10)
-    area = pixels.flatten(1).max(1).values
+    present = causal.present_places(pixels, z, every, 10)
+    area = torch.stack([pixels[:, where].sum(1) for where in every]).max(0).values
     chosen = sorted(np.argsort(-area.numpy(), kind="stable")[:10])
     assert torch.equal(present.z, z[chosen])
     for i, where in zip(chosen, present.where, strict=True):
-        assert where.sum() == 1
-        assert pixels[i][where] == area[i]
+        assert where.sum() == size[0] * size[1]
+        assert pixels[i][where].sum() == area[i]
     value = torch.full((UNITS,), 2.0) * only(PLANTED, UNITS)
     for batch in (4, 60):
         candidates = causal.candidate_places(
-            generator, Colours(), z, TREE, value, numbers, 200, SEARCH, batch
+            generator, Colours(), z, TREE, value, present, every, 200, SEARCH, batch
         )
         assert len(candidates.z) > 20
         index = [int((z == row).all(1).nonzero()) for row in candidates.z]
@@ -450,24 +451,40 @@ def test_places_of_the_class_and_candidates(generator):
     assert torch.equal(first.where, candidates.where)
 
 
-def test_insertion_by_context_agrees_with_brute_force(network, generator):
-    z, alpha, value = latents(8, 18), only(PLANTED, UNITS), torch.full((UNITS,), 1.5)
-    doors = causal.insert_each(generator, Colours(), z, alpha, value, TREE, batch=5)
+def test_locations_are_all_rectangles():
+    every = locations(3, 4, (2, 3))
+    assert every.shape == (4, 3, 4)
+    for where, (y, x) in zip(every, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
+        assert where.sum() == 6
+        assert where[y : y + 2, x : x + 3].all()
+    with pytest.raises(DissectionError, match="4 by 1 cells do not fit"):
+        locations(3, 4, (4, 1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 2)])
+def test_insertion_by_context_agrees_with_brute_force(network, generator, size):
+    z, alpha, value = latents(30, 18), only(PLANTED, UNITS), torch.full((UNITS,), 1.5)
+    doors = causal.insert_each(generator, Colours(), z, alpha, value, TREE, size, batch=5)
     table = causal.by_context(doors, Colours.concepts).set_index("name")
     x = {TREE: {}, SKY: {}}
     before = []
     for i in range(len(z)):
         plain = rerun(network, z[i], lambda r: None)
         before.append(count(plain, TREE))
-        for cell in np.ndindex(GRID, GRID):
+        for y, x_ in np.ndindex(GRID + 1 - size[0], GRID + 1 - size[1]):
+            rows, columns = slice(y, y + size[0]), slice(x_, x_ + size[1])
 
-            def insert(r, cell=cell):
-                r[PLANTED, cell[0], cell[1]] = 1.5
+            def insert(r, rows=rows, columns=columns):
+                r[PLANTED, rows, columns] = 1.5
 
             change = count(rerun(network, z[i], insert), TREE) - before[-1]
-            assert doors.change[i][cell] == change
+            assert doors.change[i, y, x_] == change
+            cells = [(y + dy, x_ + dx) for dy, dx in np.ndindex(*size)]
+            pixels = list(np.ndindex(4 * size[0], 4 * size[1]))
+            free = not any(is_concept(plain, 4 * y + dy, 4 * x_ + dx, TREE) for dy, dx in pixels)
             for concept in (TREE, SKY):
-                if is_concept(plain, 4 * cell[0] + 2, 4 * cell[1] + 2, concept):
+                stands = all(is_concept(plain, 4 * v + 2, 4 * u + 2, concept) for v, u in cells)
+                if stands and (free or concept == TREE):
                     x[concept].setdefault(i, []).append(change)
     for concept, name in ((TREE, "tree"), (SKY, "sky")):
         of_image = [np.array(v) / np.mean(before) for v in x[concept].values()]

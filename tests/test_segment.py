@@ -276,11 +276,15 @@ def test_images_are_scaled_and_reordered():
         segmenter(images.float())
 
 
-def test_sizes_are_averaged_as_probabilities():
-    sizes = {"objects": 6, "parts": 11, "materials": 3, "scenes": 1}
+def mini() -> tuple[nn.Module, Preprocess]:
+    """A small network of CLASSES, with random weights, and its input."""
     torch.manual_seed(0)
-    network = upernet(**MINI, **sizes).eval()
-    preprocess = Preprocess(model.Input(size=32))
+    network = upernet(**MINI, objects=6, parts=11, materials=3, scenes=1).eval()
+    return network, Preprocess(model.Input(size=32))
+
+
+def test_sizes_are_averaged_as_probabilities():
+    network, preprocess = mini()
     images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     found = Segmenter(network, preprocess, CLASSES, "netp", [32, 64]).channels(images, [16, 16])
     total = {head: 0 for head in found}
@@ -305,9 +309,8 @@ def test_sizes_are_averaged_as_probabilities():
 @pytest.mark.parametrize("sizes", [[32], [32, 48]])
 @pytest.mark.parametrize("vocabulary", ["netpqc", "net"])
 def test_probabilities_are_those_of_the_heads(sizes, vocabulary):
-    torch.manual_seed(0)
-    network = upernet(objects=6, parts=11, materials=3, scenes=1, **MINI).eval()
-    segmenter = Segmenter(network, Preprocess(model.Input(size=32)), CLASSES, vocabulary, sizes)
+    network, preprocess = mini()
+    segmenter = Segmenter(network, preprocess, CLASSES, vocabulary, sizes)
     images = torch.randint(0, 256, (2, 3, 32, 32)).float().requires_grad_()
     share = {"object": 0, "part": 0, "material": 0}
     for size in sizes:
@@ -339,10 +342,7 @@ def test_probabilities_are_those_of_the_heads(sizes, vocabulary):
 
 
 def test_labels_do_not_depend_on_the_batch():
-    sizes = {"objects": 6, "parts": 11, "materials": 3, "scenes": 1}
-    torch.manual_seed(0)
-    network = upernet(**MINI, **sizes).eval()
-    preprocess = Preprocess(model.Input(size=32))
+    network, preprocess = mini()
     images = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8)
     together, apart, by_one = (Segmenter(network, preprocess, CLASSES, batch=b) for b in (9, 4, 1))
     whole = together(images)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -185,28 +186,15 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 @app.command()
 def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
-    from dissection.intervene import attack, banner, detector, importance, objects, variants
+    from dissection.intervene import JOBS
 
-    jobs = {
-        "pnas_fig_1": detector.detect,
-        "pnas_fig_2": importance.importance,
-        "pnas_fig_5": attack.attack,
-        "fig_slides_single_image": importance.single_image,
-        "pnas_fig_3": detector.detect_drawn,
-        "fig_4_4": objects.remove,
-        "fig_4_9": objects.remove_each,
-        "fig_4_10": objects.remove_each,
-        "fig_4_11": objects.insert,
-        "fig_a_6": objects.follow,
-        "pnas_fig_4": objects.remove_and_insert,
-        "fig_4_7": variants.distances,
-        "fig_slides_banner": banner.remove_banner,
-    }
-    if row not in jobs:
-        raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(jobs)}")
+    if row not in JOBS:
+        raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(JOBS)}")
+    module, job = JOBS[row]
+    run = getattr(import_module(f"dissection.intervene.{module}"), job)
     profile = load(config)
     _use_threads(threads)
-    jobs[row](profile, row, out, _device(profile), threads)
+    run(profile, row, out, _device(profile), threads)
 
 
 @app.command()

@@ -308,6 +308,10 @@ class Search(Section):
     )
     held_out: int = Field(default=200, gt=0, description="of either, to choose the best alpha by")
     tries: int = Field(default=5, gt=0, description="locations of an image tried as candidates")
+    size: tuple[int, int] = Field(
+        default=(1, 1),
+        description="cells of the layer that a location is high and wide; a small image's objects cover several",
+    )
     epochs: int = Field(default=10, ge=0, description="passes over the locations")
     batch: int = Field(default=20, gt=0, description="of either kind, for one step of Adam")
     learning_rate: float = Field(default=0.01, gt=0, description="of Adam")

@@ -1,11 +1,7 @@
 """Interventions: units removed or forced on, the network attacked, one unit as a detector. Tables are made by chapter3.smk."""
 
 from dissection.config import Forced
-
-OTHERS = {  # row -> modules of its job, if of its own
-    "fig_4_7": ["dissection.intervene.variants"],
-    "fig_slides_banner": ["dissection.intervene.banner"],
-}
+from dissection.intervene import JOBS
 
 
 def intervention(row):
@@ -91,26 +87,15 @@ rule intervene:
     input:
         unpack(intervened),
         network=lambda w: [f for n in intervening(w.row)[0] for f in module_sources(n)],
-        sources=lambda w: sources(
-            *(
-                ["dissection.intervene.objects"]
-                if forced(w.row)
-                else OTHERS.get(
-                    w.row,
-                    [
-                        "dissection.intervene.importance",
-                        "dissection.intervene.attack",
-                        "dissection.intervene.detector",
-                    ],
-                )
-            )
-        ),
+        sources=lambda w: sources(f"dissection.intervene.{JOBS[w.row][0]}"),
     output:
         folder=directory(intervention("{row}")),
     log:
         log_of("intervene", "{row}.log"),
     benchmark:
         log_of("intervene", "{row}.tsv")
+    wildcard_constraints:
+        row=any_of(JOBS),
     threads: MOST_THREADS
     resources:
         gpu=GPU,

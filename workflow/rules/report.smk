@@ -15,7 +15,6 @@ rule figure:
         log_of("figure", "{row}.log"),
     benchmark:
         log_of("figure", "{row}.tsv")
-    retries: 2  # on a busy machine a Jupyter kernel now and then loses its sockets
     threads: 1
     resources:
         gpu=0,

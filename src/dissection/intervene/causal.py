@@ -37,8 +37,8 @@ from dissection.intervene.generator import (
     cell_pixels,
     heads,
     label_maps,
+    locations,
     only,
-    single_cells,
     sweep,
 )
 from dissection.probe import Probe
@@ -123,18 +123,20 @@ def effects(counts: Counts, concepts: Sequence[int]) -> pd.DataFrame:
 
 def average_causal_effect(
     generator: Generator, segmenter: Segmenter, z: Tensor, alphas: Sequence[Tensor], value: Tensor,
-    concepts: Sequence[int], seed: int, batch: int = BATCH, progress: bool = False,
-) -> pd.DataFrame:  # fmt: skip
+    concepts: Sequence[int], seed: int, size: tuple[int, int] = (1, 1), batch: int = BATCH, progress: bool = False,
+) -> tuple[pd.DataFrame, Counts]:  # fmt: skip
     """
     delta of eq. 4.4, evaluated as in A.4: the ablation everywhere, the insertion of `value` (units,) at one location
-    of each image, drawn evenly. `present` is E[s_c(x)], which normalises: set, concept, present, ablated,
-    inserted (shares of the pixels at P), effect = (inserted - ablated) / present, removed = 1 - ablated / present.
+    of each image, drawn evenly among those of `size` cells. `present` is E[s_c(x)], which normalises: set, concept,
+    present, ablated, inserted (shares of the pixels at P), effect = (inserted - ablated) / present, removed = 1 -
+    ablated / present. And the pixels behind it, each set being ablated, then inserted.
 
     alphas: (units,) each, the strength of each set. Raises DissectionError if no image has the concept.
     """
     h, w = generator.head(z[:1])[0].shape[2:]
     draw = torch.Generator().manual_seed(seed)
-    where = single_cells(h, w)[torch.randint(h * w, (len(z),), generator=draw)]
+    every = locations(h, w, size)
+    where = every[torch.randint(len(every), (len(z),), generator=draw)]
     changes = [
         c for alpha in alphas for c in (Intervention(alpha), Intervention(alpha, value, where))
     ]
@@ -151,7 +153,7 @@ def average_causal_effect(
                 "set": s, "concept": concept, "present": present, "ablated": ablated, "inserted": inserted,
                 "effect": (inserted - ablated) / present, "removed": 1 - ablated / present,
             })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), counts
 
 
 def _present(pixels: Tensor, concept: int, segmenter: Segmenter) -> int:
@@ -206,10 +208,11 @@ def find_units(
     found = survey(generator, segmenter, z_present, [concept], batch, progress)
     value = found.value[0]
     wanted = search.places + search.held_out
-    present = present_places(found.pixels[:, 0], z_present, wanted)
+    every = locations(found.cell.shape[0], found.cell.shape[1], search.size)
+    present = present_places(found.pixels[:, 0], z_present, every, wanted)
     _enough(present, z_present, "have it", concept, segmenter)
     candidates = candidate_places(
-        generator, segmenter, z_candidates, concept, value, present.where.sum(0), wanted, search, batch, progress
+        generator, segmenter, z_candidates, concept, value, present, every, wanted, search, batch, progress
     )  # fmt: skip
     _enough(candidates, z_candidates, "get it when all units are set to k", concept, segmenter)
     n = min(len(present.z), len(candidates.z))
@@ -290,36 +293,41 @@ class Objective:
         return score[len(some) :] - score[: len(some)]
 
 
-def present_places(pixels: Tensor, z: Tensor, n: int) -> Places:
-    """The cell of each image that a concept covers most, for the n images where it covers most, in their order.
+def present_places(pixels: Tensor, z: Tensor, every: Tensor, n: int) -> Places:
+    """Of each image the location that a concept covers most, for the n images where it covers most, in their order.
 
-    pixels: (images, h, w) of the concept.
+    pixels: (images, h, w) of the concept; every: (locations, h, w).
     """
-    most, cell = pixels.flatten(1).max(1)
-    return _strongest(most, cell, z, pixels.shape[1:], n)
+    most, place = _inside(pixels, every).max(1)
+    return _strongest(most, place, z, every, n)
 
 
 def candidate_places(
-    generator: Generator, segmenter: Segmenter, z: Tensor, concept: int, value: Tensor, present: Tensor,
-    n: int, search: Search, batch: int = BATCH, progress: bool = False,
+    generator: Generator, segmenter: Segmenter, z: Tensor, concept: int, value: Tensor, present: Places,
+    every: Tensor, n: int, search: Search, batch: int = BATCH, progress: bool = False,
 ) -> Places:  # fmt: skip
     """
-    Cells without a concept that would have it if all units were set to `value` (A.4): of each image the best of
-    `tries` cells, for the n images that gain most, in their order.
+    Locations without a concept that would have it if all units were set to `value` (A.4): of each image the best of
+    `tries`, for the n images that gain most, in their order.
 
-    present: (h, w) how often the concept is at each cell. Cells are drawn in proportion to it plus a tenth of its
-    mean, without regard to the batch.
+    Locations are drawn among `every` (locations, h, w) in proportion to how often `present` covers their cells, plus a
+    tenth of its mean, without regard to the batch.
     """
-    h, w = present.shape
-    chance = (present + present.double().mean() / 10).flatten().expand(len(z), -1)
+    covered = _inside(present.where.sum(0)[None], every)[0]
+    chance = (covered + covered.mean() / 10).expand(len(z), -1)
     draw = torch.Generator().manual_seed(search.seed)
-    cells = torch.multinomial(chance, min(search.tries, h * w), generator=draw)  # (images, tries)
-    every, every_unit = single_cells(h, w), torch.ones(len(value))
-    tries = [Intervention(every_unit, value, every[cells[:, t]]) for t in range(cells.shape[1])]
+    tried = torch.multinomial(chance, min(search.tries, len(every)), generator=draw)
+    every_unit = torch.ones(len(value))
+    tries = [Intervention(every_unit, value, every[place]) for place in tried.T]
     counts = sweep(generator, segmenter, z, tries, [concept], batch, progress)
     gain = counts.after_inside[..., 0].masked_fill(counts.before_inside[..., 0] > 0, 0)
     most, best = gain.max(1)
-    return _strongest(most, cells.gather(1, best[:, None])[:, 0], z, (h, w), n)
+    return _strongest(most, tried.gather(1, best[:, None])[:, 0], z, every, n)
+
+
+def _inside(amounts: Tensor, every: Tensor) -> Tensor:
+    """(n, h, w) -> (n, locations) float64: sums over the cells of each location."""
+    return amounts.flatten(1).double() @ every.flatten(1).double().T
 
 
 def _enough(places: Places, z: Tensor, do: str, concept: int, segmenter: Segmenter) -> None:
@@ -330,10 +338,10 @@ def _enough(places: Places, z: Tensor, do: str, concept: int, segmenter: Segment
         )
 
 
-def _strongest(most: Tensor, cell: Tensor, z: Tensor, grid: Sequence[int], n: int) -> Places:
+def _strongest(most: Tensor, place: Tensor, z: Tensor, every: Tensor, n: int) -> Places:
     image = most.argsort(descending=True, stable=True)[:n]
     image = image[most[image] > 0].sort().values
-    return Places(z[image], single_cells(grid[0], grid[1])[cell[image]])
+    return Places(z[image], every[place[image]])
 
 
 # ---------------------------------------------------------------- where an insertion has an effect
@@ -342,22 +350,30 @@ def _strongest(most: Tensor, cell: Tensor, z: Tensor, grid: Sequence[int], n: in
 class Insertions(NamedTuple):
     """The same insertion at every location of every image, one at a time."""
 
-    change: Tensor  # (images, h, w) int64 pixels of the concept that it adds to the whole image
+    concept: int
+    change: Tensor  # (images, rows, columns) int64 pixels of the concept that it adds, to the whole image or there
     before: Tensor  # (images,) int64 pixels of the concept without it
-    context: Tensor  # (images, maps, h, w) int32 labels at the centre of each location, without it
+    there: Tensor  # (images, rows, columns) int64 those of them at the location
+    context: Tensor  # (images, maps, h, w) int32 labels at the centre of each cell, without it
 
 
 def insert_each(
     generator: Generator, segmenter: Segmenter, z: Tensor, alpha: Tensor, value: Tensor, concept: int,
-    batch: int = BATCH, progress: bool = False,
+    size: tuple[int, int] = (1, 1), inside: bool = False, batch: int = BATCH, progress: bool = False,
 ) -> Insertions:  # fmt: skip
-    """Thesis figure 4-11, PNAS figure 4D. alpha, value: (units,); z: (images, size)."""
+    """Thesis figure 4-11, PNAS figure 4D. alpha, value: (units,); z: (images, size); size: cells of a location; inside:
+    whether pixels are counted at the location alone, as by s_c of eq. 4.4, or in the whole image (PNAS)."""
     h, w = generator.head(z[:1])[0].shape[2:]
-    changes = [Intervention(alpha, value, where) for where in single_cells(h, w)]
+    grid = h - size[0] + 1, w - size[1] + 1
+    changes = [Intervention(alpha, value, where) for where in locations(h, w, size)]
     counts = sweep(generator, segmenter, z, changes, [concept], batch, progress)
-    before = counts.before[:, 0]
-    change = (counts.after[..., 0] - before[:, None]).unflatten(1, (h, w))
-    return Insertions(change, before, counts.context)
+    before, there = counts.before[:, 0], counts.before_inside[..., 0]
+    change = (
+        counts.after_inside[..., 0] - there if inside else counts.after[..., 0] - before[:, None]
+    )
+    return Insertions(
+        concept, change.unflatten(1, grid), before, there.unflatten(1, grid), counts.context
+    )
 
 
 def by_context(insertions: Insertions, concepts: pd.DataFrame, least: int = 1) -> pd.DataFrame:
@@ -365,9 +381,10 @@ def by_context(insertions: Insertions, concepts: pd.DataFrame, least: int = 1) -
     One row a concept that stands at `least` locations, the largest effect first: concept, name, category,
     locations, images, effect (pixels added, as a multiple of the mean before), deviation, interval (99 %).
 
-    deviation is the standard deviation over locations. The interval takes images, not the locations of one image,
-    as independent: its standard error is the root of the sum over images of (sum of x - effect)^2, by the number
-    of locations. Raises DissectionError if no image has the concept that was inserted.
+    A concept stands at a location if the centres of all its cells carry it. Locations that have some of the inserted
+    concept already count for no other. deviation is the standard deviation over locations. The interval takes images,
+    not the locations of one image, as independent: its standard error is the root of the sum over images of
+    (sum of x - effect)^2, by the number of locations. Raises DissectionError if no image has what was inserted.
     """
     mean = insertions.before.double().mean().item()
     if mean == 0:
@@ -375,23 +392,37 @@ def by_context(insertions: Insertions, concepts: pd.DataFrame, least: int = 1) -
             f"insertion: the concept is in none of {len(insertions.before)} generated images, whose mean the effects "
             "are measured by; generate more, or choose another concept"
         )
-    images, maps, h, w = insertions.context.shape
-    change = insertions.change[:, None].expand(images, maps, h, w)
-    place = torch.arange(images * h * w).view(images, 1, h, w).expand(images, maps, h, w)
-    lines = pd.DataFrame({
-        "place": place.flatten(), "concept": insertions.context.flatten(),
-        "x": change.flatten().double() / mean,
-    })  # fmt: skip
-    lines = lines[lines["concept"] > 0].drop_duplicates(["place", "concept"])
-    lines["image"] = lines["place"] // (h * w)
+    context = insertions.context
+    images, rows, columns = insertions.change.shape
+    place = torch.arange(images * rows * columns).view(images, 1, rows, columns)
+    corners = [
+        (y, x)
+        for y in range(context.shape[2] - rows + 1)
+        for x in range(context.shape[3] - columns + 1)
+    ]
+    cells = []  # of each location: what one of its cells carries
+    for cell, (y, x) in enumerate(corners):
+        labels = context[:, :, y : y + rows, x : x + columns]
+        cells.append(pd.DataFrame({
+            "place": place.expand_as(labels).flatten(), "concept": labels.flatten(), "cell": cell
+        }))  # fmt: skip
+    carried = pd.concat(cells).query("concept > 0").drop_duplicates()
+    number = carried.groupby(["place", "concept"], as_index=False).size()
+    lines = number.loc[number["size"] == len(corners), ["place", "concept"]]
+    at = lines["place"].to_numpy()
+    lines = lines.assign(
+        x=insertions.change.flatten().numpy()[at] / mean, image=at // (rows * columns)
+    )
+    free = insertions.there.flatten().numpy()[at] == 0
+    lines = lines[free | (lines["concept"] == insertions.concept)]
     sums = lines.groupby(["concept", "image"])["x"].agg(["sum", "size"]).reset_index("image")
     found = lines.groupby("concept").agg(
         locations=("x", "size"), images=("image", "nunique"), effect=("x", "mean"), deviation=("x", "std")
     )  # fmt: skip
     residual = (sums["sum"] - found["effect"] * sums["size"]) ** 2
-    number = found["images"]
-    error = (residual.groupby("concept").sum() * number / (number - 1)) ** 0.5 / found["locations"]
-    found["interval"] = INTERVAL * error.where(number > 1)
+    n = found["images"]
+    error = (residual.groupby("concept").sum() * n / (n - 1)) ** 0.5 / found["locations"]
+    found["interval"] = INTERVAL * error.where(n > 1)
     found = found[found["locations"] >= least].join(concepts[["name", "category"]]).reset_index()
     found = found.sort_values(["effect", "concept"], ascending=[False, True])
     first = ["concept", "name", "category"]
@@ -400,11 +431,11 @@ def by_context(insertions: Insertions, concepts: pd.DataFrame, least: int = 1) -
 
 @torch.no_grad()
 def trace(network: nn.Module, layer: str, later: Sequence[str], z: Tensor, change: Intervention,
-          batch: int = BATCH, progress: bool = False) -> Tensor:  # fmt: skip
+          size: tuple[int, int] = (1, 1), batch: int = BATCH, progress: bool = False) -> Tensor:  # fmt: skip
     """
-    (images, layers, h, w) float32: how much an intervention at each single location of `layer` changes each of the
-    `later` layers (A.5, figure A-6): the mean over its places and units of |change|, each unit's divided by its mean
-    |activation| over all unedited images. A unit that is always 0 is left out.
+    (images, layers, rows, columns) float32: how much an intervention at each location of `layer`, of `size` cells,
+    changes each of the `later` layers (A.5, figure A-6): the mean over its places and units of |change|, each unit's
+    divided by its mean |activation| over all unedited images. A unit that is always 0 is left out.
 
     change: its `where` is not looked at; z: (images, size). A map of one image and layer is a heat map.
     """
@@ -423,17 +454,18 @@ def trace(network: nn.Module, layer: str, later: Sequence[str], z: Tensor, chang
             probe(some)
             plain = probe.kept
         h, w = plain[layer].shape[2:]
-        cells = single_cells(h, w, device)
-        effect = torch.zeros(len(some) * h * w, len(later), device=device)
+        every = locations(h, w, size, device)
+        effect = torch.zeros(len(some) * len(every), len(later), device=device)
         for pair in torch.arange(len(effect), device=device).split(batch):
-            image, where = pair // (h * w), cells[pair % (h * w)]
+            image, where = pair // len(every), every[pair % len(every)]
             force = Intervention(change.alpha, change.value, where)
             with Probe(network, later, {layer: force}) as probe:
                 probe(some[image])
                 for j, (name, norm) in enumerate(zip(later, norms, strict=True)):
                     moved = (probe.kept[name] - plain[name][image]).abs().mean((2, 3))
                     effect[pair, j] = (moved / norm)[:, norm > 0].mean(1).float()
-        found.append(effect.view(len(some), h, w, len(later)).permute(0, 3, 1, 2).cpu())
+        shape = len(some), h - size[0] + 1, w - size[1] + 1, len(later)
+        found.append(effect.view(shape).permute(0, 3, 1, 2).cpu())
     return torch.cat(found)
 
 
@@ -442,7 +474,8 @@ def by_visibility(traces: Tensor, layers: Sequence[str], visible: Tensor) -> pd.
     Figure A-6, right: layer, visible (whether the insertion shows in the image), locations, effect (mean over them),
     interval (99 %).
 
-    traces: (images, layers, h, w) of `trace`; visible: (images, h, w) bool, as where `insert_each` changes pixels.
+    traces: (images, layers, rows, columns) of `trace`; visible: (images, rows, columns) bool, as where `insert_each`
+    changes pixels.
     """
     rows = []
     for j, layer in enumerate(layers):

@@ -8,7 +8,9 @@ The unit is the one of the layer that matches the concept best. Its threshold is
 makes balanced accuracy highest, and tested on another; of a generator, on images of another seed.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +24,9 @@ from dissection.config import Config
 from dissection.data import Dataset, dataset_of
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
-from dissection.generated import Generated, to_pixels, z_of
+from dissection.generated import Generated, z_of
 from dissection.intervene.subject import Subject, load_subject, write_csv
-from dissection.networks import module_of
+from dissection.networks import module_of, to_pixels
 from dissection.probe import Probe
 from dissection.segment import Segmenter, segmenter_of
 
@@ -65,30 +67,46 @@ def detect(config: Config, row: str, out: Path, device: torch.device, threads: i
     folder = paths.units(config.profile, spec.dataset, spec.network)
     iou = iou_of(folder, subject.name, spec.protocol, wanted.concept)
     unit = int(iou.argmax())
-    tables, lines, threshold = [], [], 0.0
-    for part in ("train", "test"):
-        name, names = getattr(wanted, part), set(getattr(wanted, f"{part}_present"))
-        dataset = dataset_of(config, name)
-        present = np.array([shows(dataset, i, names) for i in range(len(dataset))])
-        if present.all() or not present.any():
-            shown = ", ".join(sorted(names))
-            raise DissectionError(
-                f"rows.{row}.detector.{part}_present: all or none of {name} show {shown}"
-            )
-        peaks = unit_peaks(subject, dataset, unit)
-        if part == "train":
+
+    def sets() -> Iterator[tuple[str, str, pd.DataFrame]]:
+        for part in ("train", "test"):
+            name, names = getattr(wanted, part), set(getattr(wanted, f"{part}_present"))
+            dataset = dataset_of(config, name)
+            shown = [shows(dataset, i, names) for i in range(len(dataset))]
+            keys = [dataset.key(i) for i in range(len(dataset))]
+            refuse_one_kind(shown, f"rows.{row}.detector.{part}_present", ", ".join(sorted(names)))
+            peaks = unit_peaks(subject, dataset, unit)
+            yield part, name, pd.DataFrame({"image": keys, "present": shown, "peak": peaks})
+
+    write_detector(sets(), {"unit": unit, "concept": wanted.concept, "iou": iou[unit]}, out)
+
+
+def write_detector(
+    sets: Iterable[tuple[str, str, pd.DataFrame]], about: dict[str, Any], out: Path
+) -> tuple[float, pd.DataFrame]:
+    """The threshold that is best on the first of the sets, and the lines of the last.
+
+    sets: part, dataset, and a line an image with the columns present and peak.
+    """
+    tables: list[pd.DataFrame] = []
+    lines, threshold = [], 0.0
+    for part, name, table in sets:
+        present, peaks = table["present"].to_numpy(), table["peak"].to_numpy()
+        if not tables:
             threshold, _ = best_threshold(peaks, present)
-        keys = [dataset.key(i) for i in range(len(dataset))]
-        tables.append(
-            pd.DataFrame({"part": part, "image": keys, "present": present, "peak": peaks})
-        )
+        tables.append(table.assign(part=part))
         lines.append({
-            "part": part, "unit": unit, "concept": wanted.concept, "iou": iou[unit], "dataset": name,
-            "threshold": threshold, "images": len(dataset), "present": present.sum(),
-            "balanced_accuracy": balanced_accuracy(peaks, present, threshold),
+            "part": part, **about, "dataset": name, "threshold": threshold, "images": len(table),
+            "present": present.sum(), "balanced_accuracy": balanced_accuracy(peaks, present, threshold),
         })  # fmt: skip
     write_csv(pd.DataFrame(lines), out / "detector.csv")
     write_csv(pd.concat(tables), out / "peaks.csv")
+    return threshold, tables[-1]
+
+
+def refuse_one_kind(shown: Sequence[bool] | np.ndarray, key: str, concept: str) -> None:
+    if all(shown) or not any(shown):
+        raise DissectionError(f"{key}: all or none of the images show {concept}; choose another")
 
 
 def detect_drawn(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
@@ -111,33 +129,27 @@ def detect_drawn(config: Config, row: str, out: Path, device: torch.device, thre
     names = segmenter.concepts["name"]
     numbers = torch.tensor(names.index[names == spec.concept].to_numpy())
     module = config.networks[spec.network].layers[spec.layer]
-    tables, lines, threshold = [], [], 0.0
-    for part, seed in (("train", drawn.seed), ("test", drawn.seed + 1)):
-        z = z_of(config, entry, seed)
-        area, peaks = areas_and_peaks(generator, module, unit, z, segmenter, numbers, device)
-        present = area > spec.area
-        if present.all() or not present.any():
-            raise DissectionError(
-                f"rows.{row}.area: all or none of the images of seed {seed} show {spec.concept} on more than "
-                f"{spec.area:.0%}; give another concept or share"
+
+    def sets() -> Iterator[tuple[str, str, pd.DataFrame]]:
+        for part, seed in (("train", drawn.seed), ("test", drawn.seed + 1)):
+            z = z_of(config, entry, seed)
+            area, peaks = areas_and_peaks(generator, module, unit, z, segmenter, numbers, device)
+            shown = area > spec.area
+            refuse_one_kind(
+                shown, f"rows.{row}.area", f"{spec.concept} on more than {spec.area:.0%}"
             )
-        if part == "train":
-            threshold, _ = best_threshold(peaks, present)
-        table = pd.DataFrame({"image": np.arange(len(z)), "present": present, "area": area})
-        tables.append(table.assign(part=part, peak=peaks))
-        lines.append({
-            "part": part, "unit": unit, "concept": spec.concept, "iou": iou[unit], "dataset": f"seed {seed}",
-            "threshold": threshold, "images": len(z), "present": present.sum(), "area": spec.area,
-            "balanced_accuracy": balanced_accuracy(peaks, present, threshold),
-        })  # fmt: skip
-    write_csv(pd.DataFrame(lines), out / "detector.csv")
-    write_csv(pd.concat(tables), out / "peaks.csv")
-    images, with_it = Generated(generator, z, device), tables[-1][present]
+            lines = {"image": np.arange(len(z)), "present": shown, "area": area, "peak": peaks}
+            yield part, f"seed {seed}", pd.DataFrame(lines)
+
+    about = {"unit": unit, "concept": spec.concept, "iou": iou[unit], "area": spec.area}
+    threshold, last = write_detector(sets(), about, out)
+    tested = Generated(generator, z_of(config, entry, drawn.seed + 1), device)
+    with_it = last[last["present"]]
     missed = with_it[with_it["peak"] <= threshold].nlargest(SHOWN, "area")
     for kind, chosen in (("right", with_it.nlargest(SHOWN, "peak")), ("missed", missed)):
         for i, index in enumerate(chosen["image"]):
             with paths.replacing(out / f"{kind}_{i}.png") as path:
-                Image.fromarray(images.image(index)).save(path, "PNG")
+                Image.fromarray(tested.image(index)).save(path, "PNG")
 
 
 def areas_and_peaks(

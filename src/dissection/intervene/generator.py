@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from dissection.errors import DissectionError
 from dissection.intervene.local import Box, Chain, following
+from dissection.networks import brightness, to_pixels
 from dissection.probe import split
 
 BATCH = 16
@@ -71,13 +73,13 @@ class Generator:
 
     def pixels(self, state: tuple[Tensor, ...], features: Tensor) -> Tensor:
         """(n, 3, H, W), 0 to 255, not rounded: the image with `features` in place of state[0]; differentiable."""
-        return _pixels(self._tail(state, features))
+        return brightness(self._tail(state, features))
 
     @torch.no_grad()
     def images(self, state: tuple[Tensor, ...], change: "Intervention | None" = None) -> Tensor:
         """(n, 3, H, W) uint8"""
         features = state[0] if change is None else change(state[0])
-        return self.pixels(state, features).round().to(torch.uint8)
+        return to_pixels(self._tail(state, features))
 
     @torch.no_grad()
     def plain(self, state: tuple[Tensor, ...]) -> list[Tensor]:
@@ -94,11 +96,7 @@ class Generator:
             x = self._tail(tuple(s[image] for s in state), features)
         else:
             x = self.chain.patched(plain, image, features, box)
-        return _pixels(x).round().to(torch.uint8)
-
-
-def _pixels(x: Tensor) -> Tensor:
-    return x.clamp(-1, 1).add(1).mul(127.5)
+        return to_pixels(x)
 
 
 @dataclass(frozen=True)
@@ -137,9 +135,20 @@ def only(chosen: Tensor | Sequence[int], units: int, alpha: Tensor | None = None
     return strength
 
 
-def single_cells(h: int, w: int, device: torch.device | str = "cpu") -> Tensor:
-    """(h * w, h, w) bool: each location alone, row by row."""
-    return torch.eye(h * w, dtype=torch.bool, device=device).view(h * w, h, w)
+def locations(
+    h: int, w: int, size: tuple[int, int] = (1, 1), device: torch.device | str = "cpu"
+) -> Tensor:
+    """(n, h, w) bool: every rectangle of `size` cells, row by row. Raises DissectionError if none fits."""
+    high, wide = size
+    if high > h or wide > w:
+        raise DissectionError(
+            f"search.size: {high} by {wide} cells do not fit the layer's {h} by {w}"
+        )
+    every = torch.zeros(h - high + 1, w - wide + 1, h, w, dtype=torch.bool, device=device)
+    for y in range(len(every)):
+        for x in range(every.shape[1]):
+            every[y, x, y : y + high, x : x + wide] = True
+    return every.flatten(0, 1)
 
 
 def cell_of(pixels: int, cells: int, device: torch.device | str = "cpu") -> Tensor:
@@ -206,7 +215,7 @@ def sweep(generator: Generator, segmenter: Segmenter, z: Tensor, interventions: 
         images, _, h, w = r.shape
         alpha, value, where = _stack(interventions, r, slice(start, start + images))
         plain = generator.plain(state)
-        maps = label_maps(segmenter, _pixels(plain[-1]).round().to(torch.uint8))
+        maps = label_maps(segmenter, to_pixels(plain[-1]))
         before = cell_pixels(maps, numbers, h, w)  # (images, concepts, h, w)
         after = before.repeat_interleave(n, 0)  # (images * interventions, concepts, h, w)
         edited = _edited(generator, state, plain, alpha, value, where, batch)

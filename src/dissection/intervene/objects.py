@@ -19,6 +19,7 @@ from dissection.config import Config
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
 from dissection.intervene.causal import (
+    Insertions,
     average_causal_effect,
     by_context,
     by_visibility,
@@ -27,10 +28,9 @@ from dissection.intervene.causal import (
     high_values,
     insert_each,
     removals,
-    survey,
     trace,
 )
-from dissection.intervene.generator import Generator, Intervention, only, single_cells, sweep
+from dissection.intervene.generator import Generator, Intervention, locations, only, sweep
 from dissection.intervene.importance import write_png
 from dissection.intervene.subject import write_csv
 from dissection.networks import module_of
@@ -181,15 +181,15 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
         number = number_of(scenes.segmenter.concepts, concept)
         found = read_units(config, spec.dataset, network, concept)
         alpha, z = found.strongest(spec.units), scenes.z(spec.seed, spec.images)
-        effect = average_causal_effect(
-            scenes.generator, scenes.segmenter, z, [alpha], found.value, [number], spec.seed, BATCH, True
-        ).iloc[0]  # fmt: skip
+        caused, counts = average_causal_effect(
+            scenes.generator, scenes.segmenter, z, [alpha], found.value, [number], spec.seed,
+            config.search.size, BATCH, True,
+        )  # fmt: skip
         rows.append({
             "name": name, "network": network, "concept": concept, "units": spec.units, "images": len(z),
-            **effect[["present", "removed", "effect"]],
+            **caused.iloc[0][["present", "removed", "effect"]],
         })  # fmt: skip
-        pixels = survey(scenes.generator, scenes.segmenter, z, [number], BATCH).pixels
-        state = scenes.generator.head(z[most(pixels.sum((1, 2, 3)))])
+        state = scenes.generator.head(z[most(counts.before[:, 0])])
         for part, change in ("before", None), ("after", Intervention(alpha)):
             images = scenes.generator.images(state, change)
             write_png("RGB", strip(images), out / f"{name}_{part}.png")
@@ -203,37 +203,38 @@ def insert(config: Config, row: str, out: Path, device: torch.device, threads: i
     """Figure 4-11: the files of `_insertion`, by alpha, k being the mean where the concept is (A.4)."""
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
-    found = read_units(config, spec.dataset, spec.network, spec.concept)
-    change = Intervention(found.strongest(spec.units), found.value)
-    _insertion(scenes, spec, change, spec.concept, scenes.z(spec.seed, spec.images), out)
+    units = read_units(config, spec.dataset, spec.network, spec.concept)
+    change = Intervention(units.strongest(spec.units), units.value)
+    z, size = scenes.z(spec.seed, spec.images), config.search.size
+    number = number_of(scenes.segmenter.concepts, spec.concept)
+    found = insert_each(
+        scenes.generator, scenes.segmenter, z, change.alpha, units.value, number, size, True, BATCH, True
+    )  # fmt: skip
+    _insertion(scenes, found, change, z, size, spec.least, out)
 
 
 def _insertion(
-    scenes: Scenes, spec, change: Intervention, concept: str, z: Tensor, out: Path
-) -> None:
+    scenes: Scenes, found: Insertions, change: Intervention, z: Tensor, size: tuple[int, int], least: int, out: Path
+) -> None:  # fmt: skip
     """
     contexts.csv: as of `by_context`, by the name of the concept that stands where the units are forced on; sample, the
     number of images.
-    maps.csv: example, y, x, change (pixels of the concept that are added by it, as a multiple of their mean number).
+    maps.csv: as of `map_lines`, change being pixels of the concept that are added, as a multiple of their mean number.
     before.png, after.png: the images where a location adds most, as they are and with the units forced on there.
     """
-    number = number_of(scenes.segmenter.concepts, concept)
-    found = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, torch.as_tensor(change.value), number, BATCH, True
-    )  # fmt: skip
-    table = by_context(found, scenes.segmenter.concepts, spec.least).drop(columns="concept")
+    table = by_context(found, scenes.segmenter.concepts, least).drop(columns="concept")
     table = table.rename(columns={"name": "concept"}).assign(sample=len(z))
     write_csv(table, out / "contexts.csv")
     best, place = found.change.flatten(1).max(1)
     chosen = most(best)
-    h, w = found.change.shape[1:]
-    where = single_cells(h, w)[place[chosen]]
     state = scenes.generator.head(z[chosen])
+    h, w = state[0].shape[2:]
+    where = locations(h, w, size)[place[chosen]]
     there = Intervention(change.alpha, change.value, where)
     for name, force in ("before", None), ("after", there):
         write_png("RGB", strip(scenes.generator.images(state, force)), out / f"{name}.png")
     share = found.change[chosen].double() / found.before.double().mean()
-    write_csv(map_lines(share, "change"), out / "maps.csv")
+    write_csv(map_lines(share, "change", size), out / "maps.csv")
 
 
 def remove_and_insert(
@@ -251,13 +252,18 @@ def remove_and_insert(
     z, by_iou = scenes.z(spec.seed, spec.images), order(spec.inserted)
     value = high_values(scenes.generator, z, spec.high, BATCH)
     change = Intervention(only(by_iou[: spec.units], len(by_iou)), value)
-    _insertion(scenes, spec, change, spec.inserted, z[: spec.insertions], out)
+    z, size = z[: spec.insertions], config.search.size
+    number = number_of(scenes.segmenter.concepts, spec.inserted)
+    found = insert_each(
+        scenes.generator, scenes.segmenter, z, change.alpha, value, number, size, False, BATCH, True
+    )  # fmt: skip
+    _insertion(scenes, found, change, z, size, spec.least, out)
 
 
 def follow(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
     Figure A-6. layers.csv of `by_visibility`, an insertion being visible if it adds pixels of the concept; maps.csv:
-    example, y, x, effect on the last layer; before.png: the examples, those with the largest range of effects.
+    as of `map_lines`, effect on the last layer; before.png: the examples, those with the largest range of effects.
     """
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
@@ -270,14 +276,14 @@ def follow(config: Config, row: str, out: Path, device: torch.device, threads: i
     layers = config.networks[spec.network].layers
     names = list(layers)[list(layers).index(config.search.layer) :]
     modules = [layers[name] for name in names]
-    traces = trace(scenes.network, modules[0], modules, z, change, BATCH, True)
+    traces = trace(scenes.network, modules[0], modules, z, change, config.search.size, BATCH, True)
     seen = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, found.value, number, BATCH, True
-    )
+        scenes.generator, scenes.segmenter, z, change.alpha, found.value, number, config.search.size, False, BATCH, True
+    )  # fmt: skip
     write_csv(by_visibility(traces, names, seen.change > 0), out / "layers.csv")
     last = traces[:, -1]
     chosen = most(last.amax((1, 2)) - last.amin((1, 2)))
-    write_csv(map_lines(last[chosen], "effect"), out / "maps.csv")
+    write_csv(map_lines(last[chosen], "effect", config.search.size), out / "maps.csv")
     images = scenes.generator.images(scenes.generator.head(z[chosen]))
     write_png("RGB", strip(images), out / "before.png")
 
@@ -296,9 +302,14 @@ def strip(images: Tensor) -> Tensor:
     return torch.cat(list(images), 2)
 
 
-def map_lines(maps: Tensor, column: str) -> pd.DataFrame:
-    """maps: (examples, h, w). Returns example, y, x, and the value."""
-    examples, h, w = maps.shape
-    places = torch.cartesian_prod(torch.arange(examples), torch.arange(h), torch.arange(w))
+def map_lines(maps: Tensor, column: str, size: tuple[int, int]) -> pd.DataFrame:
+    """maps: (examples, rows, columns), a value for every location of `size` cells. Returns example; y, x, high and wide
+    of the location, as shares of the image; and the value."""
+    examples, rows, columns = maps.shape
+    high, wide = 1 / (rows + size[0] - 1), 1 / (columns + size[1] - 1)  # of a cell
+    places = torch.cartesian_prod(torch.arange(examples), torch.arange(rows), torch.arange(columns))
     lines = pd.DataFrame(places.numpy(), columns=["example", "y", "x"])
+    lines = lines.assign(
+        y=lines["y"] * high, x=lines["x"] * wide, high=size[0] * high, wide=size[1] * wide
+    )
     return lines.assign(**{column: maps.flatten().cpu().numpy()})

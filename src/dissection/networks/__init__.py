@@ -252,9 +252,14 @@ class Preprocess:
         return maps[:, rows[:, None], columns]
 
 
+def brightness(images: Tensor) -> Tensor:
+    """(n, 3, h, w) from -1 to 1, as a generator draws them; what is beyond is clipped -> 0 to 255, differentiable."""
+    return images.clamp(-1, 1).add(1).mul(127.5)
+
+
 def to_pixels(images: Tensor) -> Tensor:
-    """(n, 3, h, w) from -1 to 1, as a generator draws them; what is beyond is clipped -> uint8."""
-    return images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+    """`brightness`, rounded to uint8."""
+    return brightness(images).round().to(torch.uint8)
 
 
 def read_mean_image(path: Path, size: int) -> np.ndarray:

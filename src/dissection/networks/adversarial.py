@@ -28,7 +28,7 @@ from tqdm import tqdm
 from dissection.config import Adversarial, Config, Input
 from dissection.data import Dataset
 from dissection.errors import DissectionError
-from dissection.networks import Preprocess, load_network, read_weights
+from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
 from dissection.networks.train import CHECKPOINT, save_weights, snapshot
 from dissection.paths import replacing
@@ -401,9 +401,9 @@ def _fit(
 def _draw_samples(generator: ProGAN, out: Path, device: torch.device) -> None:
     """samples.png: the first SAMPLES images of seed 1, eight in a row."""
     training = generator.training
-    images = generator.eval()(latents(1, 0, SAMPLES, generator.latent).to(device)).cpu()
+    images = generator.eval()(latents(1, 0, SAMPLES, generator.latent).to(device))
     generator.train(training)
-    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
+    pixels = to_pixels(images).cpu().numpy()
     rows = [np.concatenate(list(row), 2) for row in np.split(pixels, SAMPLES // 8)]
     with replacing(out / "samples.png") as path:
         Image.fromarray(np.concatenate(rows, 1).transpose(1, 2, 0)).save(path, "png")

@@ -35,7 +35,7 @@ def _table(row: str):
                     published = {concept: key for key, concept in spec.contexts.items()}
                     tables[-1]["published"] = first["concept"].map(published)
         lines = pd.concat([*tables, pictures(folder)], ignore_index=True)
-        whole = ["units", "images", "locations", "sample", "example", "y", "x"]
+        whole = ["units", "images", "locations", "sample", "example"]
         lines = lines[["part", *(c for c in lines if c != "part")]]
         return lines.astype({c: "Int64" for c in whole if c in lines})
 
@@ -202,7 +202,7 @@ ROWS = (
         "fig_4_11",
         "Doors inserted, by what is there",
         "The units that cause the concept, forced at one location at a time to their mean where it is: the pixels added"
-        " to the image, as a multiple of the mean number of pixels, by what stands at the location; 99 % intervals that"
+        " there, as a multiple of the mean number of pixels, by what stands at the location; 99 % intervals that"
         " take images as independent.",
         _effects,
     ),

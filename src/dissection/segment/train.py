@@ -241,13 +241,14 @@ def bend(images: Tensor, target: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 
 def degrade(images: Tensor) -> Tensor:
-    """(n, 3, s, s) in units of 0 to 255: other light and colours, fewer pixels, noise, blocks of a JPEG."""
+    """(n, 3, s, s) in units of 0 to 255: other light and colours, fewer pixels, noise, blocks of a JPEG; each
+    image as strongly as it happens to be."""
     n, _, size, _ = images.shape
-    grey = images.mean(1, keepdim=True)
-    images = grey + (images - grey) * torch.empty(n, 1, 1, 1).uniform_(0.6, 1.4)
-    images = (images - 128) * torch.empty(n, 1, 1, 1).uniform_(0.7, 1.3) + 128
-    images = images + 14 * torch.randn(n, 1, 1, 1) + 8 * torch.randn(n, 3, 1, 1)
-    blotches = torch.randn(n, 3, 6, 6) * 14 * torch.rand(n, 1, 1, 1)
+    strength, grey = torch.rand(n, 1, 1, 1), images.mean(1, keepdim=True)
+    images = grey + (images - grey) * (1 + strength * torch.empty(n, 1, 1, 1).uniform_(-0.4, 0.4))
+    images = (images - 128) * (1 + strength * torch.empty(n, 1, 1, 1).uniform_(-0.3, 0.3)) + 128
+    images = images + strength * (14 * torch.randn(n, 1, 1, 1) + 8 * torch.randn(n, 3, 1, 1))
+    blotches = strength * 12 * torch.randn(n, 3, 6, 6)
     images = images + interpolate(blotches, (size, size), mode="bicubic")
     noise = 9 * torch.rand(n, 1, 1, 1) ** 2
     result = []

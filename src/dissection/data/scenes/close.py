@@ -46,7 +46,10 @@ from dissection.data.scenes.outdoors import (
 
 
 def church(c: Canvas, x: float, y: float) -> None:
-    """A church whose door stands on (x, y): gabled front and a tower, or a long side with a tower at its end."""
+    """A church whose middle stands on (x, y): gabled front and a tower, or a long side with a tower at its end.
+
+    At each of three places of its wall there is a door, a window, or nothing, whatever is at the others.
+    """
     d = c.dice
     colour, material = d.pick(CHURCHES)
     wall: Wall = (d.near(colour, 10), material)
@@ -61,17 +64,22 @@ def church(c: Canvas, x: float, y: float) -> None:
             "tile")
         c.poly(((x, peak + 0.06), (x + half - 0.05, eaves + 0.01), (x - half + 0.05, eaves + 0.01)), wall[0],
             "building.gable", material)
-        spots = [x - 0.66 * half, x + 0.66 * half]
-    else:  # the long side; the door is in the tower
+        places = [x - 0.64 * half, x, x + 0.64 * half]
+    else:  # the long side
         side, long = d.pick((-1, 1)), d(0.42, 0.52)
         a, b = sorted((x, x + side * long))
         facade(c, a, eaves, b, foot, wall, "building")
         c.poly(((a + 0.03, eaves - 0.15), (b - 0.03, eaves - 0.15), (b + 0.02, eaves), (a - 0.02, eaves)), roof,
             "roof<building", "tile")
         steeple(c, x, d(0.24, 0.28), eaves - d(0.16, 0.2), foot, wall, top, cap)
-        spots = [x + side * k * long for k in (0.46, 0.8)]
-    windows(c, [(s - 0.048, eaves + 0.05, s + 0.048, eaves + 0.21) for s in spots], "building", True, False)
-    door(c, x, y, d(0.14, 0.17), d(0.24, 0.28), "building", arched=d.chance(0.6))
+        places = [x, x + side * 0.44 * long, x + side * 0.8 * long]
+    width, height, arched = d(0.13, 0.155), d(0.24, 0.28), d.chance(0.6)
+    for place in places:
+        here = d.pick(("door", "door", "window", "window", "wall"))
+        if here == "door":
+            door(c, place, y, width, height, "building", arched=arched)
+        elif here == "window":
+            windows(c, [(place - 0.048, eaves + 0.05, place + 0.048, eaves + 0.21)], "building", True, False)
 
 
 def church_outdoor(c: Canvas) -> None:
@@ -80,6 +88,8 @@ def church_outdoor(c: Canvas) -> None:
     sky(c, horizon, 2)
     hills(c, horizon, 0.08, 0.18, 0.3)
     lawn(c, horizon)
+    if d.chance(0.35):
+        tree(c, d(0.05, 0.95), horizon + d(0.02, 0.05), d(0.22, 0.32), d.pick(("round", "conifer")))
     x, y = d(0.36, 0.64), d(0.84, 0.9)
     c.near = 0.8
     if d.chance(0.5):
@@ -87,9 +97,9 @@ def church_outdoor(c: Canvas) -> None:
     church(c, x, y)
     c.near = 1.0
     for side in (-1, 1):
-        if d.chance(0.65):
+        if d.chance(0.7):
             kind = d.pick(("round", "round", "conifer", "autumn"))
-            tree(c, x + side * d(0.3, 0.46), y + d(0.0, 0.06), d(0.44, 0.68), kind)
+            tree(c, x + side * d(0.36, 0.5), y + d(0.0, 0.06), d(0.44, 0.68), kind)
         elif d.chance(0.2):
             bush(c, x + side * d(0.2, 0.32), y + d(0.03, 0.06), d(0.1, 0.14))
     if d.chance(0.08):
