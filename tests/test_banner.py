@@ -126,7 +126,13 @@ def test_the_planted_unit_is_found_and_ablated(learned: banner.Banners) -> None:
     assert (effect[[0, 1, 3, 5]] == 0).all()
     spec = Banner(dataset="z", network="a", train="t", counts=[1], draws=3, seeds=(1, 3))
     shown = z[(z[:, 0, 0, 0] > 1)]
-    table = banner.removal(generator, learned, shown, order, 6, spec).set_index("order")
+
+    def dark(images: torch.Tensor) -> float:
+        return float((images < 40).all(1).float().mean())
+
+    orders = {"found": order, "iou": torch.tensor([2, 4])}
+    table = banner.removal(generator, learned, dark, shown, orders, 6, spec).set_index("order")
+    assert table["after"]["iou"] == pytest.approx(table["before"]["iou"], abs=0.02)
     assert table["before"]["found"] == table["before"]["random"] > 0.1
     assert table["after"]["found"] < 0.02
     plain = banner.images_of(generator, shown)
@@ -135,6 +141,8 @@ def test_the_planted_unit_is_found_and_ablated(learned: banner.Banners) -> None:
     zeroed = shown.clone()
     zeroed[:, 0] = 0
     moved = (banner.images_of(generator, zeroed).float() - plain.float()).abs().mean((1, 3)).numpy()
+    assert table["text_before"]["found"] == pytest.approx(dark(plain))
+    assert table["text_after"]["found"] == 0
     assert table["change"]["found"] == pytest.approx(moved[~rows].mean(), abs=1e-4)
 
 
@@ -144,8 +152,11 @@ def test_values(config: Config) -> None:
     folder.mkdir(parents=True)
     (folder / "before.png").write_bytes(b"")
     (folder / "units.csv").write_text("unit,effect,rank\n1,0.5,1\n0,0.2,2\n")
-    lines = "found,1,4,.2,.1,3\nrandom,1,4,.2,.2,1\nfound,2,4,.2,.05,4\nrandom,2,4,.2,.15,1\n"
-    (folder / "removal.csv").write_text("order,units,images,before,after,change\n" + lines)
+    (folder / "removal.csv").write_text(
+        "order,units,images,before,after,text_before,text_after,change\n"
+        "found,1,4,.2,.1,.1,.1,3\nrandom,1,4,.2,.2,.1,.1,1\n"
+        "found,2,4,.2,.05,.1,.02,4\niou,2,4,.2,.1,.1,.03,4\nrandom,2,4,.2,.15,.1,.1,1\n"
+    )
     (folder / "detector.csv").write_text(
         "sample,images,banners,precision,recall\ntested,200,.06,.9,1\ngenerated,30,.1,,\n"
     )
@@ -156,6 +167,8 @@ def test_values(config: Config) -> None:
     assert values["watermark_units_layer4"] == {"named": [1, 0]}
     assert values["banner"]["removed"] == pytest.approx(0.75)
     assert values["banner"]["removed_random"] == pytest.approx(0.25)
+    assert values["banner"]["removed_by_iou"] == pytest.approx(0.5)
+    assert values["banner"]["text_after"] == pytest.approx(0.02)
     assert values["images_with_banner"] == {"tested": 0.06, "generated": 0.1}
     units = table[table["part"] == "unit"]
     assert units["label"].tolist() == ["sky", "tree"]

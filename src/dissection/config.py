@@ -631,6 +631,7 @@ class Banner(Section):
         default=None, description="scenes with labels, to learn from what a banner looks like"
     )
     concept: str = Field(default="text", description="what banners are made of, among those labels")
+    label: str = Field(default="text", description="... among the segmenter's")
     given: list[Annotated[int, Field(ge=0)]] = Field(
         default=[], description="the units, if they are known; none: found by what they draw"
     )

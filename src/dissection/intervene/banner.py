@@ -2,11 +2,13 @@
 
     remove_banner(config, "fig_slides_banner", out, device, threads)      # units.csv, removal.csv, detector.csv
 
-Segmenters do not know text, so a detector of banners is learned from labelled scenes: a row of pixels is of a banner
-or not, by the mean and the deviation of its colours and of those of the rows beside it, and by its height. A unit
-draws the banner as far as it goes when the unit alone is ablated; units found on some images are ablated on others.
+Segmenters know little of text, so a detector of banners is learned from labelled scenes: a row of pixels is of a
+banner or not, by the mean and the deviation of its colours and of those of the rows beside it, and by its height. A
+unit draws the banner as far as it goes when the unit alone is ablated; units found on some images are ablated on
+others. Beside them are the units that match the segmenter's label best, and random ones; and what it says is left.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dissection import paths
 from dissection.config import Config
 from dissection.data import Dataset, dataset_of
+from dissection.dissected import iou_of
 from dissection.errors import DissectionError
-from dissection.intervene.generator import Generator, Intervention, heads, only
+from dissection.intervene.generator import Generator, Intervention, heads, label_maps, only
 from dissection.intervene.importance import write_png
-from dissection.intervene.objects import most, strip
+from dissection.intervene.objects import most, number_of, strip
 from dissection.intervene.quality import most_active
 from dissection.intervene.subject import write_csv
 from dissection.intervene.variants import square
 from dissection.networks import module_of
 from dissection.networks.progan import latents
+from dissection.segment import segmenter_of
 
 BATCH = 64
 LEAST = 0.05  # share of an image's rows from which on it has a banner
@@ -89,8 +94,10 @@ def labelled(dataset: Dataset, concept: str, side: int) -> tuple[Tensor, np.ndar
 def remove_banner(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
     """
     units.csv: unit, rank (from 1), effect (share of the rows' likelihood of a banner that is gone without the unit).
-    removal.csv: order (found, or random: the mean of some draws), units (ablated), images (those with most banner),
-    before, after (share of their rows taken for a banner), change (mean absolute change of the other rows, 0 to 255).
+    removal.csv: order (found, iou: with the segmenter's label, or random: the mean of some draws), units
+    (ablated), images (those with most banner), before, after (share of their rows taken for a banner), text_before,
+    text_after (share of pixels that the segmenter gives that label), change (mean absolute change of the other
+    rows, 0 to 255).
     detector.csv: sample (learned, tested, generated), images, banners (share of images that show one), precision,
     recall (of rows). before.png, after.png: the images with most banner, without `units` units.
     With the units given and no labelled scenes, there are the pictures and units.csv alone, without effects; the
@@ -119,7 +126,16 @@ def remove_banner(config: Config, row: str, out: Path, device: torch.device, thr
         likely = banners(images_of(generator, z_test))
         chosen = most(torch.from_numpy(likely.sum(1)), spec.most)
         units = generator.head(z[:1])[0].shape[1]
-        table = removal(generator, banners, z_test[chosen], order, units, spec)
+        segmenter = segmenter_of(config, config.generated[spec.dataset].segmenter, device)
+        number = number_of(segmenter.concepts, spec.label)
+        folder = paths.units(config.profile, spec.dataset, spec.network)
+        iou = torch.from_numpy(iou_of(folder, spec.layer, spec.protocol, spec.label))
+        orders = {"found": order, "iou": iou.argsort(descending=True, stable=True)}
+
+        def text(images: Tensor) -> float:
+            return float((label_maps(segmenter, images) == number).any(1).float().mean())
+
+        table = removal(generator, banners, text, z_test[chosen], orders, units, spec)
         write_csv(table, out / "removal.csv")
         tests = [
             told(banners(scenes[0][s]), scenes[1][s]) for s in (slice(half), slice(half, None))
@@ -154,24 +170,29 @@ def find(
 
 
 def removal(
-    generator: Generator, banners: Banners, z: Tensor, order: Tensor, units: int, spec: Any
-) -> pd.DataFrame:
-    """As of removal.csv, for the images of z."""
+    generator: Generator, banners: Banners, text: Callable[[Tensor], float], z: Tensor, orders: dict[str, Tensor],
+    units: int, spec: Any,
+) -> pd.DataFrame:  # fmt: skip
+    """As of removal.csv, for the images of z. text: the share of the pixels of images that is text."""
     plain = images_of(generator, z)
-    before = banners(plain) > 0.5
+    before, text_before = banners(plain) > 0.5, text(plain)
     draw = torch.Generator().manual_seed(spec.seeds[0])
     lines = []
     for count in spec.counts:
         random = [torch.randperm(units, generator=draw)[:count] for _ in range(spec.draws)]
-        for name, sets in (("found", [order[:count]]), ("random", random)):
-            after, change = [], []
+        for name, sets in {**{n: [o[:count]] for n, o in orders.items()}, "random": random}.items():
+            found = []
             for chosen in sets:
                 images = images_of(generator, z, Intervention(only(chosen, units)))
-                after.append((banners(images) > 0.5).mean())
-                moved = (images.float() - plain.float()).abs().mean((1, 3)).numpy()
-                change.append(moved[~before].mean())
-            lines.append((name, count, len(z), before.mean(), np.mean(after), np.mean(change)))
-    columns = ["order", "units", "images", "before", "after", "change"]
+                moved = (images.float() - plain.float()).abs().mean((1, 3)).numpy()[~before].mean()
+                found.append(((banners(images) > 0.5).mean(), text(images), moved))
+            after, text_after, change = np.mean(found, 0)
+            lines.append(
+                (name, count, len(z), before.mean(), after, text_before, text_after, change)
+            )
+    columns = [
+        "order", "units", "images", "before", "after", "text_before", "text_after", "change",
+    ]  # fmt: skip
     return pd.DataFrame(lines, columns=columns)
 
 

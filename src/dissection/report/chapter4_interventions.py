@@ -149,9 +149,9 @@ def _banner_values(table: pd.DataFrame) -> Values:
         "banner": {
             "units": len(named),
             "removed": removed.get("found"),
+            "removed_by_iou": removed.get("iou"),
             "removed_random": removed.get("random"),
-            "rows_before": of["before"].get("found"),
-            "rows_after": of["after"].get("found"),
+            **of.loc["found", ["before", "after", "text_before", "text_after"]],
         },
         "images_with_banner": sample["banners"].to_dict(),
     }
@@ -230,11 +230,12 @@ ROWS = (
     Row(
         "fig_slides_banner",
         "Banner units, and what is behind the banner",
-        "Units that draw a banner of text at the bottom of images, ablated everywhere; beside them random units. The"
-        " segmenter knows no text, so a classifier learned from labelled scenes tells which rows of pixels are of a"
-        " banner (its precision and recall on other scenes are in the table), and a unit draws banners as far as their"
-        " likelihood falls without it; found on some images, tested on others. Faint words across the middle of a"
-        " scene, as some of these scenes have them, cannot be told in images of 32 pixels and are not looked for.",
+        "Units that draw a banner of text at the bottom of images, ablated everywhere. As segmenters know little of"
+        " text, a classifier learned from labelled scenes tells which rows of pixels are of a banner (its precision and"
+        " recall on other scenes are in the table), and a unit draws banners as far as their likelihood falls without"
+        " it; found on some images, tested on others. Beside them, units by IoU with the segmenter's text, and random"
+        " ones. Faint words across the middle of a scene, as some of these scenes have them, cannot be told in images"
+        " of 32 pixels and are not looked for.",
         _banner_inputs,
         used_by("fig_slides_banner"),
         _banner,
