@@ -89,6 +89,8 @@ def test_features_by_hand() -> None:
         for row in (max(y - 1, 0), y, min(y + 1, 4)):
             expected += [pixels[1, c, row].mean() for c in range(3)]
             expected += [pixels[1, c, row].std() for c in range(3)]
+        expected += [pixels[1, c].mean() for c in range(3)]
+        expected += [pixels[1, c].std() for c in range(3)]
         assert found[1, y] == pytest.approx([*expected, y / 5], abs=1e-5)
 
 

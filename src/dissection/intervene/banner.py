@@ -3,9 +3,10 @@
     remove_banner(config, "fig_slides_banner", out, device, threads)      # units.csv, removal.csv, detector.csv
 
 Segmenters know little of text, so a detector of banners is learned from labelled scenes: a row of pixels is of a
-banner or not, by the mean and the deviation of its colours and of those of the rows beside it, and by its height. A
-unit draws the banner as far as it goes when the unit alone is ablated; units found on some images are ablated on
-others. Beside them are the units that match the segmenter's label best, and random ones; and what it says is left.
+banner or not, by the mean and the deviation of its colours, of those of the rows beside it and of all rows, and by
+its height. A unit draws the banner as far as it goes when the unit alone is ablated; units found on some images are
+ablated on others. Beside them are the units that match the segmenter's label best, and random ones; and what it says
+is left.
 """
 
 from collections.abc import Callable
@@ -61,14 +62,18 @@ class Banners:
 
 
 def features(images: Tensor) -> np.ndarray:
-    """(n, 3, h, w) uint8 -> (n, h, 19): mean and deviation of the colours of the row above, of the row and of that
-    below (at the borders the row itself), and how far down it is."""
-    deviation, mean = torch.std_mean(images.float() / 255, 3, correction=0)
-    row = torch.cat([mean, deviation], 1).mT.cpu().numpy()  # (n, h, 6)
-    n, h, _ = row.shape
-    padded = np.pad(row, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    """(n, 3, h, w) uint8 -> (n, h, 25): mean and deviation of the colours of the row above, of the row and of that
+    below (at the borders the row itself), those of the image, and how far down the row is."""
+    pixels = images.float() / 255
+    row, image = (
+        torch.cat(torch.std_mean(pixels, axes, correction=0)[::-1], 1) for axes in (3, (2, 3))
+    )
+    n, _, h = row.shape
+    rows = row.mT.cpu().numpy()  # (n, h, 6)
+    padded = np.pad(rows, ((0, 0), (1, 1), (0, 0)), mode="edge")
+    whole = np.broadcast_to(image[:, None].cpu().numpy(), rows.shape)
     down = np.broadcast_to(np.arange(h, dtype=np.float32)[:, None] / h, (n, h, 1))
-    return np.concatenate([padded[:, :-2], row, padded[:, 2:], down], 2)
+    return np.concatenate([padded[:, :-2], rows, padded[:, 2:], whole, down], 2)
 
 
 def labelled(dataset: Dataset, concept: str, side: int) -> tuple[Tensor, np.ndarray]:
