@@ -136,11 +136,22 @@ def test_people_answer_instead(config: Config) -> None:
 
 
 def test_disagreements(config: Config) -> None:
-    """First those found wrong, then another word; and what has no confident label."""
-    write_units("a", {"layer4": UNITS})
-    write_rating(paths.units("smoke", "z", "a") / "rating")
-    found = chapter4_rating.disagreements(ROWS[ROW].table(config, 1))
+    """First those found wrong, of these what the top images show less than all do; and what has no confident label."""
+    write_units("a", {"layer4": [*UNITS, ("part", "oven-l", 0.2)]})
+    folder = paths.units("smoke", "z", "a") / "rating"
+    write_rating(folder)
+    more = {"words": ["5,own,bed,"], "ratings": ["5,dissection,oven,no"]}
+    for name, lines in more.items():
+        with open(folder / f"{name}.csv", "a") as file:
+            file.writelines(f"r,layer4,{line}\n" for line in lines)
+    regions = pd.DataFrame(
+        [(2, "sky", 0.3, 0.4), (5, "oven", 0.1, 0.6), (0, "tree", 0.9, 0.9)],
+        columns=["unit", "phrase", "top", "sample"],
+    )
+    evaluated = ROWS[ROW].table(config, 1)
+    found = chapter4_rating.disagreements(evaluated, regions.set_index(["unit", "phrase"]))
     assert found[["kind", "unit", "word", "short"]].values.tolist() == [
+        ["otherwise", 5, "bed", "oven"],
         ["otherwise", 2, "bed", "sky"],
         ["unlabelled", 3, "bed", "sky"],
     ]

@@ -92,11 +92,11 @@ def _fig_a_3(config: Config, threads: int) -> pd.DataFrame:
     and those of all images show, and the strips of both.
     """
     spec, folder = section(config, "fig_a_3"), _folder(config)
-    table = disagreements(_evaluated(config))
+    regions = pd.read_csv(folder / "regions.csv", keep_default_na=False)
+    regions = regions.set_index(["unit", "phrase"])[["top", "sample"]]
+    table = disagreements(_evaluated(config), regions)
     units = read_units(config, spec.dataset, spec.network, spec.protocol)
     units = units[units["layer"] == spec.layer].set_index("unit", drop=False)
-    regions = pd.read_csv(folder / "regions.csv", keep_default_na=False)
-    regions = regions.set_index(["unit", "phrase"])[["top", "sample", "images"]]
     lines = []
     for line in table.to_dict("records"):
         unit = units.loc[line["unit"]]
@@ -110,17 +110,21 @@ def _fig_a_3(config: Config, threads: int) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def disagreements(table: pd.DataFrame, number: int = 2) -> pd.DataFrame:
+def disagreements(table: pd.DataFrame, regions: pd.DataFrame, number: int = 2) -> pd.DataFrame:
     """
-    kind, unit, word, share, label, short (the label, without which half), category, iou, label_rated: the most
-    confident labels that raters find wrong, then those that are another word than theirs; and the units of the largest
-    consensus that have no confident label. `number` of either kind.
+    kind, unit, word, share, label, short (the label, without which half), category, iou, label_rated: of the units
+    whose confident label is another word than the raters', first what raters find wrong, and of that first where all
+    images show the label more often than the top images do; and the units of the largest consensus that have no
+    confident label. `number` of either kind. regions: top and sample, by unit and phrase.
     """
     short = table["label"].str.replace(r"-[tblr]$", "", regex=True)
-    table = table.assign(short=short)[table["word"] != ""]
-    labelled, right = _flag(table["labelled"]), _flag(table["label_rated"])
-    other = table[labelled & ~_flag(table["same"])].assign(right=right)
-    other = other.sort_values(["right", "iou"], ascending=[True, False], kind="stable")
+    table = table.assign(short=short)
+    keys = pd.MultiIndex.from_frame(table[["unit", "short"]])
+    gap = (regions["sample"] - regions["top"]).reindex(keys).to_numpy()
+    table = table.assign(gap=gap, right=_flag(table["label_rated"]))[table["word"] != ""]
+    labelled = _flag(table["labelled"])
+    other = table[labelled & ~_flag(table["same"])]
+    other = other.sort_values(["right", "gap"], ascending=[True, False], kind="stable")
     none = table[~labelled].sort_values("share", ascending=False, kind="stable")
     chosen = [
         of.head(number).assign(kind=kind)
