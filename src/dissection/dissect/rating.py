@@ -39,7 +39,6 @@ from dissection.probe import Probe
 from dissection.segment import segmenter_of
 
 RATER = "rater by segmenter"
-BATCH = 50
 
 
 class Words:
@@ -105,8 +104,8 @@ def rate(config: Config, spec: Judged, folder: Path, out: Path, device: torch.de
     kept, active = [], []
     centres = json.loads(metadata["centres"])[spec.layer]
     with Probe(images.generator, [module]) as probe:
-        for start in tqdm(range(0, len(images), BATCH), "rating", unit="batch"):
-            pixels = to_pixels(probe(images.z[start : start + BATCH].to(device)))
+        for start in tqdm(range(0, len(images), entry.batch), "rating", unit="batch"):
+            pixels = to_pixels(probe(images.z[start : start + entry.batch].to(device)))
             a, size = probe.kept[module], pixels.shape[-1]
             rows, columns = (
                 torch.from_numpy(m).to(device)

@@ -57,6 +57,7 @@ def distances(config: Config, row: str, out: Path, device: torch.device, threads
             halves = range(spec.images), range(spec.images, 2 * spec.images)
             compared, others = (_patches(read(reals, half, side), spec.seed)[0] for half in halves)
             lines += _lines(REAL, spec.images, sliced_wasserstein(compared, others))
+            del others  # gigabytes, of as many images as are published
         lines += _lines(name, spec.images, sliced_wasserstein(compared, patches))
     write_csv(pd.DataFrame(lines), out / "distances.csv")
 
