@@ -88,7 +88,12 @@ def tiny(profile: dict) -> dict:
             asset["scenes"]["images"] = 200 if asset["scenes"].get("split") == "train" else 40
     dissections = [e | {"top_images": 2} for e in profile["dissections"] if e["network"] in names]
     cut = {"rows": rows, "networks": networks, "dissections": dissections}
-    without = {"features": None, "segmenters": {}, "generated": {}}  # of networks that are left out
+    without = {
+        "features": None,
+        "segmenters": {},
+        "generated": {},
+        "omission": None,
+    }  # of networks that are left out
     return profile | cut | without
 
 
@@ -122,7 +127,7 @@ def _concerns(path: str) -> bool:
     """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
     row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png|svg)", path)
     others = re.search(
-        r"results/smoke/(interventions|causal|accuracy|transfer|units/(iclr|pnas))", path
+        r"results/smoke/(interventions|causal|omit|accuracy|transfer|units/(iclr|pnas))", path
     )
     return others is None and (row is None or row[1] in ROWS)
 

@@ -111,8 +111,17 @@ def test_concepts_by_name() -> None:
 
 def test_maps_and_strips() -> None:
     maps = torch.arange(12.0).view(2, 2, 3)
-    lines = objects.map_lines(maps, "change")
-    assert all(maps[i, y, x] == v for i, y, x, v in lines.itertuples(index=False))
+    for size, high, wide in (((1, 1), 1 / 2, 1 / 3), ((2, 1), 1 / 3, 1 / 3)):  # of a cell
+        lines = objects.map_lines(maps, "change", size)
+        assert np.allclose(lines["high"], size[0] * high)
+        assert np.allclose(lines["wide"], wide)
+        at = lines.assign(
+            y=(lines["y"] / high).round().astype(int), x=(lines["x"] / wide).round().astype(int)
+        )
+        assert np.allclose(at["y"] * high, lines["y"])
+        assert np.allclose(at["x"] * wide, lines["x"])
+        places = at[["example", "y", "x", "change"]].itertuples(index=False)
+        assert all(maps[i, y, x] == v for i, y, x, v in places)
     images = torch.arange(2 * 3 * 4 * 5).view(2, 3, 4, 5)
     assert np.array_equal(objects.strip(images), np.concatenate(list(images), 2))
     assert objects.most(torch.tensor([1, 5, 5, 2]), 3).tolist() == [1, 2, 3]

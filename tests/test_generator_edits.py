@@ -464,7 +464,9 @@ def test_locations_are_all_rectangles():
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 2)])
 def test_insertion_by_context_agrees_with_brute_force(network, generator, size):
     z, alpha, value = latents(30, 18), only(PLANTED, UNITS), torch.full((UNITS,), 1.5)
-    doors = causal.insert_each(generator, Colours(), z, alpha, value, TREE, size, batch=5)
+    doors = causal.insert_each(
+        generator, Colours(), z, Intervention(alpha, value), TREE, size, batch=5
+    )
     table = causal.by_context(doors, Colours.concepts).set_index("name")
     x = {TREE: {}, SKY: {}}
     before = []
@@ -548,5 +550,5 @@ def test_what_cannot_be_measured_is_said(generator):
         causal.initial(torch.zeros(3))
     with pytest.raises(DissectionError, match="in none of 4"):
         causal.by_context(
-            causal.insert_each(generator, nowhere, z, ones, ones, 8), Colours.concepts
+            causal.insert_each(generator, nowhere, z, Intervention(ones, ones), 8), Colours.concepts
         )

@@ -215,6 +215,19 @@ def cause(
 
 
 @app.command()
+def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 1) -> None:
+    """Segment photographs and what generators draw of them, and compare them class by class."""
+    from dissection.omit.compare import compare
+
+    profile = load(config)
+    if dataset not in profile.compared():
+        choices = ", ".join(profile.compared()) or "none"
+        raise DissectionError(f"dataset {dataset}: no row compares it; choices: {choices}")
+    _use_threads(threads)
+    compare(profile, dataset, out, _device(profile))
+
+
+@app.command()
 def survey(
     config: Profile,
     units: Annotated[Path, typer.Option(help="folder of the dissection")],

@@ -321,6 +321,46 @@ class Search(Section):
     seed: int = Field(default=1, ge=0, description="of the locations tried, and of their order")
 
 
+class Omission(Section):
+    """How photographs and generated images are compared class by class (thesis 5.3.1, 5.4)."""
+
+    segmenter: str = Field(description="what labels both; its objects count")
+    images: int = Field(
+        default=10000,
+        gt=1,
+        description="generated images of a sample, and photographs; twice as many of these",
+    )
+    size: int = Field(
+        default=256, gt=0, description="photographs: pixels that the central square is scaled to"
+    )
+    seed: int = Field(default=1, ge=0, description="of z, and of the choice of photographs")
+    classes: int = Field(
+        default=30, gt=0, description="classes that figures show: the most frequent"
+    )
+    level: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="probability that the test finds any class where there is none to find",
+    )
+    permutations: int = Field(default=10000, gt=0, description="of the test")
+    replicates: int = Field(default=200, gt=0, description="of the bootstrap of the distance")
+    splits: int = Field(
+        default=20,
+        ge=0,
+        description="times that the photographs are parted in two, for the noise floor",
+    )
+    sizes: list[Annotated[int, Field(gt=1)]] = Field(
+        default=[], description="further numbers of images at which the noise floor is measured"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Omission":
+        if max(self.sizes, default=0) > self.images:
+            raise ValueError(f"sizes: {max(self.sizes)}, more than the {self.images} images")
+        return self
+
+
 class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
@@ -577,8 +617,17 @@ class Removed(Caused):
     )
 
 
-class Inserted(Caused):
-    """A concept inserted at single locations."""
+class Traced(Caused):
+    """A concept inserted at one location at a time."""
+
+    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="units are forced to what they exceed at this share; none: to their mean at the concept (A.4)",
+    )
+
+
+class Inserted(Traced):
+    """A concept inserted, by what is there."""
 
     contexts: dict[str, str] = Field(
         default={}, description="published name -> concept that stands at the location"
@@ -592,8 +641,8 @@ class PnasFig4(Removed, Inserted):
     protocol: ProtocolName = Field(default="pnas2020", description="protocol of IoU")
     inserted: str = Field(description="what is inserted; `concept` is removed")
     insertions: int = Field(gt=0, description="the first so many z, for that")
-    high: float = Field(
-        default=0.005, gt=0, lt=1, description="units are forced to what they exceed at this share"
+    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=0.005, description="units are forced to what they exceed at this share"
     )
 
     def caused(self) -> dict[str, tuple[str, str]]:
@@ -668,6 +717,13 @@ class Judged(Section):
     raters: int = Field(default=5, gt=0, description="raters by segmenter, in the first round")
 
 
+class Omitted(Section):
+    """Photographs and what generators draw of them, compared class by class, as `omission` says."""
+
+    dataset: str = Field(description="photographs that the generators have learned from")
+    networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -706,13 +762,20 @@ class Rows(Section):
     fig_4_9: RemovedEach | None = Field(default=None, description="five classes removed")
     fig_4_10: RemovedFrom | None = Field(default=None, description="windows removed from scenes")
     fig_4_11: Inserted | None = Field(default=None, description="doors inserted, by what is there")
-    fig_a_6: Caused | None = Field(default=None, description="insertions traced through layers")
+    fig_a_6: Traced | None = Field(default=None, description="insertions traced through layers")
     pnas_fig_4: PnasFig4 | None = Field(
         default=None, description="trees removed and doors inserted, by IoU"
     )
     fig_slides_banner: Banner | None = Field(default=None, description="banner units switched off")
     sec_a_2_human_eval: Judged | None = Field(default=None, description="people's names of units")
     fig_a_3: Judged | None = Field(default=None, description="units that they name otherwise")
+    fig_5_1: Omitted | None = Field(default=None, description="objects that churches go without")
+    fig_5_2: Omitted | None = Field(default=None, description="two generators of bedrooms")
+    fig_5_4: Omitted | None = Field(
+        default=None, description="photographs against photographs; and a generator, for comparison"
+    )
+    fig_5_5: Omitted | None = Field(default=None, description="objects that bedrooms go without")
+    table_5_1: Omitted | None = Field(default=None, description="Fréchet segmentation distance")
 
 
 class Config(Section):
@@ -754,6 +817,9 @@ class Config(Section):
     )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     search: Search = Field(default=Search(), description="units that cause a concept")
+    omission: Omission | None = Field(
+        default=None, description="what generators leave out; for the rows of chapter 5"
+    )
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
     _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
@@ -796,6 +862,21 @@ class Config(Section):
             if entry.dataset in self.datasets and "iclr2019" in entry.protocols:
                 raise ValueError(f"dissections.{i}.protocols: iclr2019 is for generators")
         return self
+
+    @model_validator(mode="after")
+    def _segmented(self) -> "Config":
+        if self.compared() and self.omission is None:
+            raise ValueError("omission: missing; rows of chapter 5 need it")
+        return self
+
+    def compared(self) -> dict[str, list[str]]:
+        """Photographs -> the generators that rows compare with them; those that can be had."""
+        found: dict[str, dict[str, None]] = {}
+        for _, row in self.rows:
+            if isinstance(row, Omitted):
+                names = [name for name in row.networks.values() if name not in self._lost]
+                found[row.dataset] = found.get(row.dataset, {}) | dict.fromkeys(names)
+        return {dataset: list(names) for dataset, names in found.items() if names}
 
     def parser(self, generated: str) -> str:
         """The network that labels generated images."""
@@ -933,6 +1014,8 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
     for name, segmenter in config.segmenters.items():
         yield f"segmenters.{name}.network", segmenter.network, networks
         yield f"segmenters.{name}.labels", segmenter.labels, assets
+    if config.omission is not None:
+        yield "omission.segmenter", config.omission.segmenter, list(config.segmenters)
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         drawn = entry.network in networks and config.networks[entry.network].latent
@@ -944,6 +1027,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
     for row, section in config.rows:
         for key, name in named(section):
+            if isinstance(section, Omitted) and key == "dataset":
+                yield f"rows.{row}.{key}", name, datasets
+                continue
             if key.partition(".")[0].partition(" ")[0] in (
                 "dataset",
                 "validation",

@@ -58,6 +58,11 @@ def causal(profile: str, dataset: str, network: str, concept: str) -> Path:
     return results(profile) / "causal" / dataset / network / concept
 
 
+def omission(profile: str, dataset: str) -> Path:
+    """Folder of photographs compared with what generators draw of them."""
+    return results(profile) / "omit" / dataset
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 

@@ -105,6 +105,40 @@ def stack(axis: "Axes", counts: "DataFrame", value: str, names: list[str]) -> No
         axis.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
 
 
+def departures(above: "Axes", below: "Axes", lines: "DataFrame") -> None:
+    """
+    Classes of things, of which generated images have more or less than photographs. Above: `delta` with its interval,
+    in colour where it is `found`, with a number where a bar leaves the frame; below: percent of the image.
+    """
+    colours = {"omitted": CATEGORIES["color"], "added": CATEGORIES["texture"]}
+    x, top = range(len(lines)), 1.15
+    above.bar(x, lines["delta"], 0.8, color=[colours.get(f, "#c9cdd3") for f in lines["found"]])
+    low, high = (lines[end].clip(-1, 2 * top) for end in ("low", "high"))
+    above.vlines(x, low, high, color=INK, linewidth=0.8)
+    above.set_ylim(-1.02, top)
+    for i, delta in enumerate(lines["delta"]):
+        if delta > top:
+            above.annotate(
+                f"{delta:.1f}",
+                (i, top),
+                (0, 1),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+            )
+    above.axhline(0, color=PALE, linewidth=0.8)
+    below.bar(x, lines["real_percent"], 0.8, color=CATEGORIES["part"], label="photographs")
+    made = lines["generated_percent"]
+    below.plot(
+        x, made.where(made > 0), "o-", color=INK, markersize=3, linewidth=1.2, label="generated"
+    )
+    below.set_yscale("log")
+    for axis in (above, below):
+        axis.set_xlim(-0.7, len(lines) - 0.3)
+    above.set_xticks([])
+    below.set_xticks(x, lines["label"], rotation=50, ha="right", rotation_mode="anchor")
+
+
 def save(figure: "Figure", png: str | Path, svg: str | Path) -> None:
     """Write both files, without date or version, each beside and then renamed."""
     with replacing(Path(png)) as path:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dissection.assets.download import Failed, clean, download
 from dissection.assets.registry import Download, Entry, Files
+from dissection.assets.tensorflow import convert
 from dissection.assets.unpack import ArchiveError, sole_folder, unpack
 from dissection.errors import DissectionError
 from dissection.paths import replacing
@@ -162,7 +163,7 @@ def _obtain(source: Download, out: Path, given: Path | None = None) -> Path:
             if unpacks:
                 _remove(fresh)
                 try:
-                    unpack(path, fresh)
+                    (convert if source.unpack == "tensorflow" else unpack)(path, fresh)
                 except ArchiveError as error:
                     raise Failed(str(error)) from None
                 if source.files:

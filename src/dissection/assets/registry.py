@@ -52,8 +52,10 @@ class Download(Section):
         description="`none`: the publisher gives no checksum; the first download is remembered",
     )
     bytes: int | None = Field(default=None, gt=0, description="size of the file, where known")
-    unpack: Literal["none", "zip", "tar"] = Field(
-        default="none", description="kind of archive; tar: compressed or not"
+    unpack: Literal["none", "zip", "tar", "tensorflow"] = Field(
+        default="none",
+        description="kind of archive; tar: compressed or not; tensorflow: a pickle of networks, of which one is"
+        " kept as safetensors",
     )
 
     @model_validator(mode="before")
@@ -78,7 +80,7 @@ class Download(Section):
     def stem(self) -> str:
         """Name of the folder that the archive is unpacked to."""
         name = self.file
-        for suffix in (".gz", ".tgz", ".bz2", ".xz", ".tar", ".zip"):
+        for suffix in (".gz", ".tgz", ".bz2", ".xz", ".tar", ".zip", ".pkl"):
             name = name.removesuffix(suffix)
         return name if name != self.file else f"{name}.unpacked"
 

@@ -7,7 +7,7 @@
     effects(sweep(generator, segmenter, z, removals(causal.order, range(31)), concepts), concepts)
     average_causal_effect(generator, segmenter, z, [only(causal.order[:20], units)], causal.value, [tree])
 
-    doors = insert_each(generator, segmenter, z, alpha, k, door)
+    doors = insert_each(generator, segmenter, z, Intervention(alpha, k), door)
     by_context(doors, segmenter.concepts)                       # how easily a door is added to what is there
     trace(network, "layer4", ["layer5", "layer14"], z, Intervention(alpha, k))
 
@@ -15,7 +15,7 @@
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -358,21 +358,21 @@ class Insertions(NamedTuple):
 
 
 def insert_each(
-    generator: Generator, segmenter: Segmenter, z: Tensor, alpha: Tensor, value: Tensor, concept: int,
+    generator: Generator, segmenter: Segmenter, z: Tensor, change: Intervention, concept: int,
     size: tuple[int, int] = (1, 1), inside: bool = False, batch: int = BATCH, progress: bool = False,
 ) -> Insertions:  # fmt: skip
-    """Thesis figure 4-11, PNAS figure 4D. alpha, value: (units,); z: (images, size); size: cells of a location; inside:
-    whether pixels are counted at the location alone, as by s_c of eq. 4.4, or in the whole image (PNAS)."""
+    """Thesis figure 4-11, PNAS figure 4D. change: its `where` is not looked at; z: (images, size); size: cells of a
+    location; inside: whether pixels are counted there alone, as by s_c of eq. 4.4, or in the whole image (PNAS)."""
     h, w = generator.head(z[:1])[0].shape[2:]
     grid = h - size[0] + 1, w - size[1] + 1
-    changes = [Intervention(alpha, value, where) for where in locations(h, w, size)]
+    changes = [replace(change, where=where) for where in locations(h, w, size)]
     counts = sweep(generator, segmenter, z, changes, [concept], batch, progress)
     before, there = counts.before[:, 0], counts.before_inside[..., 0]
-    change = (
+    added = (
         counts.after_inside[..., 0] - there if inside else counts.after[..., 0] - before[:, None]
     )
     return Insertions(
-        concept, change.unflatten(1, grid), before, there.unflatten(1, grid), counts.context
+        concept, added.unflatten(1, grid), before, there.unflatten(1, grid), counts.context
     )
 
 

@@ -200,17 +200,23 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
 
 
 def insert(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
-    """Figure 4-11: the files of `_insertion`, by alpha, k being the mean where the concept is (A.4)."""
+    """Figure 4-11: the files of `_insertion`, by alpha."""
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
-    units = read_units(config, spec.dataset, spec.network, spec.concept)
-    change = Intervention(units.strongest(spec.units), units.value)
     z, size = scenes.z(spec.seed, spec.images), config.search.size
+    change = _forced(config, spec, scenes, z)
     number = number_of(scenes.segmenter.concepts, spec.concept)
     found = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, units.value, number, size, True, BATCH, True
+        scenes.generator, scenes.segmenter, z, change, number, size, True, BATCH, True
     )  # fmt: skip
     _insertion(scenes, found, change, z, size, spec.least, out)
+
+
+def _forced(config: Config, spec, scenes: Scenes, z: Tensor) -> Intervention:
+    """The units that cause the row's concept, at the mean where it is (A.4), or as high as the row says."""
+    units = read_units(config, spec.dataset, spec.network, spec.concept)
+    value = high_values(scenes.generator, z, spec.high, BATCH) if spec.high else units.value
+    return Intervention(units.strongest(spec.units), value)
 
 
 def _insertion(
@@ -255,7 +261,7 @@ def remove_and_insert(
     z, size = z[: spec.insertions], config.search.size
     number = number_of(scenes.segmenter.concepts, spec.inserted)
     found = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, value, number, size, False, BATCH, True
+        scenes.generator, scenes.segmenter, z, change, number, size, False, BATCH, True
     )  # fmt: skip
     _insertion(scenes, found, change, z, size, spec.least, out)
 
@@ -267,23 +273,21 @@ def follow(config: Config, row: str, out: Path, device: torch.device, threads: i
     """
     spec = getattr(config.rows, row)
     scenes = load_scenes(config, spec.dataset, spec.network, device)
-    found = read_units(config, spec.dataset, spec.network, spec.concept)
     number = number_of(scenes.segmenter.concepts, spec.concept)
-    z, change = (
-        scenes.z(spec.seed, spec.images),
-        Intervention(found.strongest(spec.units), found.value),
-    )
+    z = scenes.z(spec.seed, spec.images)
+    change, size = _forced(config, spec, scenes, z), config.search.size
     layers = config.networks[spec.network].layers
     names = list(layers)[list(layers).index(config.search.layer) :]
     modules = [layers[name] for name in names]
-    traces = trace(scenes.network, modules[0], modules, z, change, config.search.size, BATCH, True)
+    traces = trace(scenes.network, modules[0], modules, z, change, size, BATCH, True)
     seen = insert_each(
-        scenes.generator, scenes.segmenter, z, change.alpha, found.value, number, config.search.size, False, BATCH, True
+        scenes.generator, scenes.segmenter, z, change, number, size, False, BATCH,
+        True,
     )  # fmt: skip
     write_csv(by_visibility(traces, names, seen.change > 0), out / "layers.csv")
     last = traces[:, -1]
     chosen = most(last.amax((1, 2)) - last.amin((1, 2)))
-    write_csv(map_lines(last[chosen], "effect", config.search.size), out / "maps.csv")
+    write_csv(map_lines(last[chosen], "effect", size), out / "maps.csv")
     images = scenes.generator.images(scenes.generator.head(z[chosen]))
     write_png("RGB", strip(images), out / "before.png")
 

@@ -37,7 +37,8 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
 
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
-    .params (see `squeezenet`), or a folder of encoder_*.pth and decoder_*.pth. A network with a
+    .params (see `squeezenet`), a folder of encoder_*.pth and decoder_*.pth, or one that `assets.tensorflow`
+    wrote. A network with a
     method `own_key` is asked for its own name of a key that it does not have; None leaves it out.
     A class with a method `sizes_of` is asked for the arguments that the state dict implies; those
     of `spec` take precedence.
@@ -104,8 +105,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             for part in parts
             for key, tensor in read_weights(part).items()
         }
-    if path.is_dir():  # a Caffe model comes with its prototxt
-        path = next(iter(sorted(path.glob("*.caffemodel"))), path)
+    if path.is_dir():  # a Caffe model comes with its prototxt; a TensorFlow generator was converted
+        path = next(iter(sorted([*path.glob("*.caffemodel"), *path.glob("Gs.safetensors")])), path)
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

@@ -30,6 +30,7 @@ from dissection.data import Dataset
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
+from dissection.networks.stylegan import DECAY, StyleGAN, ToRGB
 from dissection.networks.train import CHECKPOINT, save_weights, snapshot
 from dissection.paths import replacing
 
@@ -37,6 +38,7 @@ ROUND = 250  # iterations from one checkpoint to the next
 DRIFT = 1e-3  # weight that keeps a Wasserstein critic's scores near 0
 SAMPLES = 64  # pictures in samples.png
 GROUP = 4  # images over which the critic sees the variation
+MIXING = 0.9  # how often a StyleGAN draws a batch by two styles, one for the coarse layers, one for the fine
 
 Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
 
@@ -44,8 +46,8 @@ Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
 def train(config: Config, name: str, images: Dataset, out: Path, device: torch.device) -> None:
     """Train generator `name` on the images. weights.safetensors holds matrices and kernels in float16.
 
-    Raises DissectionError if the network is no ProGAN with a recipe, if the recipe does not fit it,
-    or if training diverges.
+    Raises DissectionError if the network is no ProGAN or StyleGAN with a recipe, if the recipe does not fit
+    it, or if training diverges.
     """
     spec = config.networks[name]
     recipe = spec.adversarial
@@ -53,8 +55,10 @@ def train(config: Config, name: str, images: Dataset, out: Path, device: torch.d
         raise DissectionError(f"networks.{name}.adversarial: missing; it says how to train")
     seed = config.seed if recipe.seed is None else recipe.seed
     generator = load_network(spec, None, seed)
-    if not isinstance(generator, ProGAN):
-        raise DissectionError(f"network {name}: only a ProGAN can be trained, not {spec.module}")
+    if not isinstance(generator, ProGAN | StyleGAN):
+        raise DissectionError(
+            f"network {name}: only a ProGAN or a StyleGAN can be trained, not {spec.module}"
+        )
     if len(recipe.critic) != len(generator.widths):
         raise DissectionError(
             f"networks.{name}.adversarial.critic: {len(recipe.critic)} widths for the "
@@ -112,23 +116,30 @@ def load_images(dataset: Dataset, side: int, memory_gb: float) -> Tensor:
 class Growing(nn.Module):
     """A generator with an output for every resolution; the last is the generator's own."""
 
-    def __init__(self, generator: ProGAN):
+    def __init__(self, generator: ProGAN | StyleGAN):
         super().__init__()
-        self.generator = generator
-        widths, style = generator.widths, generator.style
-        self.coarse = nn.ModuleList(ProGAN.new_head(units, style) for units in widths[:-1])
+        self.generator: Any = generator
+        self.coarse = nn.ModuleList(self.new_head(units) for units in generator.widths[:-1])
+
+    def new_head(self, units: int) -> nn.Module:
+        return ProGAN.new_head(units, self.generator.style)
 
     def head(self, level: int) -> nn.Module:
         last = level == len(self.coarse)
         return getattr(self.generator, self.generator.head) if last else self.coarse[level]
 
-    def forward(self, z: Tensor, level: int, alpha: float) -> Tensor:
-        """z (n, latent) -> images of 4 * 2 ** level pixels; alpha: share of that resolution, as it is faded in."""
+    def features(self, z: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """z (n, latent) -> what the resolution before and this one put out."""
         x = before = z[:, :, None, None]
         for number in range(2 * level + 2):
             if number == 2 * level:
                 before = x
             x = self.generator[number](x)
+        return before, x
+
+    def forward(self, z: Tensor, level: int, alpha: float) -> Tensor:
+        """z (n, latent) -> images of 4 * 2 ** level pixels; alpha: share of that resolution, as it is faded in."""
+        before, x = self.features(z, level)
         images = self.head(level)(x).float()
         if alpha < 1:
             coarse = interpolate(self.head(level - 1)(before).float(), scale_factor=2.0)
@@ -144,6 +155,45 @@ class Growing(nn.Module):
         modules = {name: getattr(generator, name) for name in names}
         side = 4 * 2**level
         return nn.ModuleDict(modules | {f"output_{side}x{side}": self.coarse[level]})
+
+
+class GrowingStyle(Growing):
+    """A StyleGAN, likewise. In training it draws by one style or two, and keeps the running mean of w."""
+
+    def new_head(self, units: int) -> nn.Module:
+        return ToRGB(units)
+
+    def head(self, level: int) -> nn.Module:
+        return (
+            self.generator.synthesis.ToRGB_lod0 if level == len(self.coarse) else self.coarse[level]
+        )
+
+    def features(self, z: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        generator, layers = self.generator, 2 * level + 2
+        w = generator.mapping(z)[:, None].expand(-1, layers, -1)
+        if self.training:
+            with torch.no_grad():
+                generator.dlatent_avg.lerp_(w[:, 0].mean(0), 1 - DECAY)
+            if torch.rand(()) < MIXING:
+                other = generator.mapping(torch.randn(z.shape).to(z.device))[:, None]
+                fine = torch.arange(layers) >= torch.randint(1, layers, ())
+                w = torch.where(fine[:, None].to(w.device), other, w)
+        found = generator.synthesis.features(w, level)
+        return found[-3] if level else found[-1], found[-1]
+
+    def grown(self, level: int) -> nn.Module:
+        generator = self.generator
+        if level == len(self.coarse):
+            return generator
+        with torch.device("meta"):
+            small = StyleGAN(
+                generator.latent, generator.widths[: level + 1], generator.style, generator.depth
+            )
+        state = {k: t for k, t in generator.state_dict().items() if k in small.state_dict()}
+        for key, tensor in self.coarse[level].state_dict().items():
+            state[f"synthesis.ToRGB_lod0.{key}"] = tensor
+        small.load_state_dict(state, assign=True)
+        return small
 
 
 class Convolution(nn.Module):
@@ -246,11 +296,16 @@ class Training:
     """The two networks, the averaged generator, and their optimisers."""
 
     def __init__(
-        self, generator: ProGAN, critic: Critic, recipe: Adversarial, device: torch.device
+        self,
+        generator: ProGAN | StyleGAN,
+        critic: Critic,
+        recipe: Adversarial,
+        device: torch.device,
     ):
         self.recipe, self.device = recipe, device
         self.levels = len(generator.widths)
-        self.generator = self._place(Growing(generator))
+        growing = Growing if isinstance(generator, ProGAN) else GrowingStyle
+        self.generator = self._place(growing(generator))
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.critic = self._place(critic)
         self.optimizers = [
@@ -398,7 +453,7 @@ def _fit(
 
 
 @torch.inference_mode()
-def _draw_samples(generator: ProGAN, out: Path, device: torch.device) -> None:
+def _draw_samples(generator: ProGAN | StyleGAN, out: Path, device: torch.device) -> None:
     """samples.png: the first SAMPLES images of seed 1, eight in a row."""
     training = generator.training
     images = generator.eval()(latents(1, 0, SAMPLES, generator.latent).to(device))

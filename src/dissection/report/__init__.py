@@ -25,7 +25,7 @@ class Row:
     uses: the datasets and the networks behind it; table: (config, threads) -> tidy table;
     values: table -> nested mapping like the published values; metrics: table -> a few numbers;
     texts: table -> values of other published entries, by id, whose numbers stand in the text;
-    entry: the published entry, if it has another id.
+    entry: the published entry, if it has another id; further: assets that it needs beside those.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Row:
     threads: int = 1
     texts: "Callable[[pd.DataFrame], dict[str, dict[str, Any]]]" = lambda table: {}
     entry: str = ""
+    further: Callable[[Config], list[str]] = lambda config: []
 
     @property
     def name(self) -> str:
@@ -58,7 +59,7 @@ class Row:
         datasets, networks = self.uses(config)
         names = [a for d in datasets for a in config.behind(d)]
         names += [a for n in networks for a in config.networks[n].assets]
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(names + self.further(config)))
 
 
 def section(config: Config, row: str) -> Any:

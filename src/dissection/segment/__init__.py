@@ -169,6 +169,15 @@ class Segmenter:
                 found[head].append(best)
         return {head: torch.cat(parts) for head, parts in found.items()}
 
+    @torch.inference_mode()
+    def objects(self, images: Tensor, shape: Sequence[int]) -> Tensor:
+        """(n, 3, h, w) uint8 RGB -> (n, *shape) int64 object channels of `channels`, without the other heads."""
+        found = [
+            self._scores(some.to(self._device), list(shape), HEADS[:1])["object"].argmax(1)
+            for some in images.split(self.batch)
+        ]
+        return torch.cat(found)
+
     def scores(self, images: Tensor, concept: int) -> Tensor:
         """
         (n, 3, h, w) RGB from 0 to 255 -> (n, h, w) probability of an object, a part or a material, differentiable.
@@ -198,13 +207,15 @@ class Segmenter:
             )
         return torch.stack(scores).sum(0)
 
-    def _scores(self, images: Tensor, shape: list[int]) -> dict[str, Tensor]:
-        """Scores of each head at the size of the labels: of one size as they are, of several the sum of their
+    def _scores(
+        self, images: Tensor, shape: list[int], heads: Sequence[str] = HEADS
+    ) -> dict[str, Tensor]:
+        """Scores of each of these heads at the size of the labels: of one size as they are, of several the sum of their
         probabilities, of parts within their object."""
         total: dict[str, Tensor] = {}
         for size in self.sizes:
             found = self.network(network_input(self.preprocess, _scaled(images, size)))
-            for head in HEADS:
+            for head in heads:
                 scores = found[head]
                 if list(scores.shape[2:]) != shape:
                     scores = interpolate(scores, shape, mode="bilinear", align_corners=False)

@@ -1,0 +1,140 @@
+"""Networks that NVIDIA published as Python pickles of TensorFlow networks, as safetensors.
+
+    convert(Path("karras2019stylegan-bedrooms-256x256.pkl"), folder)      # folder/Gs.safetensors
+
+Such a pickle holds three networks, G, D and the averaged generator Gs; each has its variables, networks that it
+is made of, and the source code that builds it, which their own loader would run. Here nothing of the pickle runs:
+the few classes that it may name are replaced by ones that only keep what they are given, and any other ends in an
+error. numpy's arrays are made from their bytes.
+"""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from dissection.assets.unpack import ArchiveError
+
+NUMBERS = re.compile(r"[<>|=][fiu][1248]|\|b1")  # types of arrays
+
+
+class Kept:
+    """An object of the pickle: the arguments that it was made with, and its state."""
+
+    def __init__(self, *arguments: Any):
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class Network(Kept):
+    """dnnlib.tflib.network.Network"""
+
+
+class Array(Kept):
+    """numpy's array, before it has its bytes."""
+
+
+class Scalar(Kept):
+    """numpy's single number."""
+
+
+class Type(Kept):
+    """numpy.dtype"""
+
+
+# module and name of what a pickle may name -> what takes its place
+KNOWN: dict[tuple[str, str], Any] = {
+    ("dnnlib.tflib.network", "Network"): Network,
+    ("dnnlib.util", "EasyDict"): dict,
+    ("collections", "OrderedDict"): dict,
+    ("numpy", "ndarray"): Kept,
+    ("numpy", "dtype"): Type,
+    ("numpy.core.multiarray", "_reconstruct"): Array,
+    ("numpy._core.multiarray", "_reconstruct"): Array,
+    ("numpy.core.multiarray", "scalar"): Scalar,
+    ("numpy._core.multiarray", "scalar"): Scalar,
+}
+
+
+class Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in KNOWN:
+            raise pickle.UnpicklingError(
+                f"it wants {module}.{name}; only networks of arrays are read"
+            )
+        return KNOWN[module, name]
+
+
+def convert(path: Path, folder: Path) -> None:
+    """
+    Write folder/Gs.safetensors: the variables of the averaged generator, with `.` for `/`, and weights in torch's
+    order: (units, inputs) and (units, inputs, h, w). Raises ArchiveError if it is no such pickle.
+    """
+    try:
+        with path.open("rb") as file:
+            networks = Unpickler(file).load()
+        if not isinstance(networks, tuple) or len(networks) != 3:
+            raise ValueError("expected the networks G, D and Gs")
+        variables = _variables(networks[2])
+    except (pickle.UnpicklingError, EOFError, MemoryError, OverflowError, ValueError, TypeError, KeyError, IndexError,
+            AttributeError) as error:  # fmt: skip
+        cause = " ".join(str(error).split())
+        raise ArchiveError(f"{path}: not a pickle of TensorFlow networks ({cause})") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(variables, folder / "Gs.safetensors")
+
+
+def _variables(network: Any) -> dict[str, np.ndarray]:
+    """The variables of a network and of those that it is made of."""
+    found = dict(_own(network))
+    for name, part in network.state.get("components", {}).items():
+        found |= {f"{_text(name)}.{key}": array for key, array in _own(part)}
+    return found
+
+
+def _own(network: Any) -> list[tuple[str, np.ndarray]]:
+    if not isinstance(network, Network) or not isinstance(network.state, dict):
+        raise TypeError("expected a network")
+    return [
+        (_text(name).replace("/", "."), _ordered(name, _array(value)))
+        for name, value in network.state["variables"]
+    ]
+
+
+def _text(name: Any) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"\w+(/\w+)*", name):
+        raise TypeError("expected a variable's name")
+    return name
+
+
+def _array(value: Any) -> np.ndarray:
+    if isinstance(value, Scalar):
+        kind, data = value.arguments
+        shape, fortran = (), False
+    elif isinstance(value, Array):
+        _, shape, kind, fortran, data = value.state
+    else:
+        raise TypeError("expected an array")
+    return np.frombuffer(data, _type(kind)).reshape(shape, order="F" if fortran else "C")
+
+
+def _type(kind: Any) -> np.dtype:
+    if not isinstance(kind, Type):
+        raise TypeError("expected the type of an array")
+    name = f"{kind.state[1]}{kind.arguments[0]}"
+    if not NUMBERS.fullmatch(name):
+        raise TypeError(f"arrays of {name}; expected numbers")
+    return np.dtype(name)
+
+
+def _ordered(name: str, array: np.ndarray) -> np.ndarray:
+    """TensorFlow's (h, w, inputs, units) and (inputs, units) in torch's order."""
+    if name.endswith("weight") and array.ndim in (2, 4):
+        array = array.transpose((1, 0) if array.ndim == 2 else (3, 2, 0, 1))
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).reshape(array.shape)

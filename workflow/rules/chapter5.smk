@@ -1,0 +1,55 @@
+"""Chapter 5, what a generator does not draw. Tables are made by chapter3.smk."""
+
+COMPARED = {
+    dataset: networks
+    for dataset, networks in CONFIG.compared().items()
+    if any(str(paths.omission(PROFILE, dataset)) in map(str, MADE[row].values()) for row in MADE)
+}
+
+
+def segmenting(dataset):
+    """The networks behind a comparison: generators, and what labels their images."""
+    return [*COMPARED[dataset], CONFIG.segmenters[CONFIG.omission.segmenter].network]
+
+
+rule compare:
+    """Segment photographs and what generators draw of them, and compare them class by class."""
+    input:
+        data=lambda w: evaluated(segmenting(w.dataset), [w.dataset]),
+        labels=lambda w: held(CONFIG.segmenters[CONFIG.omission.segmenter].labels),
+        network=lambda w: [f for n in segmenting(w.dataset) for f in module_sources(n)],
+        sources=sources("dissection.omit.compare"),
+    output:
+        folder=directory(str(paths.omission(PROFILE, "{dataset}"))),
+    log:
+        log_of("compare", "{dataset}.log"),
+    benchmark:
+        log_of("compare", "{dataset}.tsv")
+    wildcard_constraints:
+        dataset=any_of(COMPARED),
+    threads: MOST_THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        settings=lambda w: evaluation_settings(
+            segmenting(w.dataset),
+            [w.dataset],
+            omission=CONFIG.omission,
+            segmenters={CONFIG.omission.segmenter: CONFIG.segmenters[CONFIG.omission.segmenter]},
+        ),
+    shell:
+        """
+        dissection compare \
+            --config {CONFIGFILE:q} \
+            --dataset {wildcards.dataset:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            2>{log:q}
+        """
+
+
+rule chapter5:
+    """The tables and figures of chapter 5."""
+    input:
+        rows_of(5),
