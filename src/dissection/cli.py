@@ -256,6 +256,24 @@ def survey(
 
 
 @app.command()
+def rate(
+    config: Profile,
+    units: Annotated[Path, typer.Option(help="folder of the dissection")],
+    out: Out,
+    threads: Threads = 1,
+) -> None:
+    """Draw the question sheets of section A.2, and let raters who go by the segmenter answer them."""
+    from dissection.dissect.rating import rate
+
+    profile = load(config)
+    spec = profile.rows.sec_a_2_human_eval
+    if spec is None:
+        raise DissectionError(f"{config}: rows.sec_a_2_human_eval: missing; it says whose units")
+    _use_threads(threads)
+    rate(profile, spec, units, out, _device(profile))
+
+
+@app.command()
 def page(
     config: Profile,
     dataset: DatasetName,

@@ -1,6 +1,46 @@
 """Chapter 4 and appendix A, GAN dissection. Dissections and tables are made by chapter3.smk."""
 
 
+rule rate:
+    """Question sheets on the units of a generator, for people; and the answers of raters who go by the segmenter."""
+    input:
+        rules.dissect.output,
+        rules.page.output,
+        data=dissected,
+        network=lambda w: [f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)],
+        looks=["src/dissection/dissect/survey.html", "src/dissection/style.css"],
+        words=lambda w: [str(path) for path in CONFIG.rows.sec_a_2_human_eval.words],
+        sources=sources("dissection.dissect.rating"),
+    output:
+        folder=directory(units("{dataset}", "{network}", "rating")),
+    log:
+        log_of("rate", "{dataset}", "{network}.log"),
+    benchmark:
+        log_of("rate", "{dataset}", "{network}.tsv")
+    wildcard_constraints:
+        dataset=any_of(CONFIG.generated),
+        network=any_of(CONFIG.networks),
+    threads: MOST_THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        units=str(paths.units(PROFILE, "{dataset}", "{network}")),
+        settings=lambda w: settings(
+            dissection=dissection_settings(w),
+            rows={"sec_a_2_human_eval": CONFIG.rows.sec_a_2_human_eval},
+        ),
+    shell:
+        """
+        dissection rate \
+            --config {CONFIGFILE:q} \
+            --units {params.units:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            2>{log:q}
+        """
+
+
 rule chapter4:
     """The tables, figures and unit pages of chapter 4, of appendix A and of the generators of the PNAS paper."""
     input:

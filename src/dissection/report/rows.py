@@ -11,13 +11,19 @@ from dissection.report import (
     chapter4,
     chapter4_interventions,
     chapter4_quality,
+    chapter4_rating,
     chapter5,
     interventions,
 )
 
 CHAPTERS: dict[int, tuple[Row, ...]] = {
     3: (*chapter3.ROWS, *interventions.ROWS),
-    4: (*chapter4.ROWS, *chapter4_interventions.ROWS, *chapter4_quality.ROWS),
+    4: (
+        *chapter4.ROWS,
+        *chapter4_interventions.ROWS,
+        *chapter4_quality.ROWS,
+        *chapter4_rating.ROWS,
+    ),
     5: chapter5.ROWS,
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
