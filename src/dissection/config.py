@@ -1154,7 +1154,7 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
     if isinstance(section, Units):
         for i, unit in enumerate(section.networks):
             yield f"networks.{i}.layer", unit.network, unit.layer
-    if isinstance(section, PnasFig3 | Banner | Judged):
+    if isinstance(section, PnasFig3 | Banner | Rated):
         yield "layer", section.network, section.layer
 
 
