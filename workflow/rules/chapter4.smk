@@ -20,7 +20,7 @@ rule rate:
     wildcard_constraints:
         dataset=any_of(CONFIG.generated),
         network=any_of(CONFIG.networks),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
@@ -69,7 +69,7 @@ rule quality:
         log_of("quality", "{network}.tsv")
     wildcard_constraints:
         network=any_of(CONFIG.quality),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,

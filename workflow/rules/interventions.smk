@@ -61,7 +61,7 @@ rule cause:
     wildcard_constraints:
         dataset=any_of(CONFIG.generated),
         network=any_of(CONFIG.networks),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
@@ -96,7 +96,7 @@ rule intervene:
         log_of("intervene", "{row}.tsv")
     wildcard_constraints:
         row=any_of(JOBS),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
