@@ -111,6 +111,7 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     from dissection.data import dataset_of, join
     from dissection.networks import adversarial
     from dissection.networks.train import train
+    from dissection.omit.train import train as train_encoder
     from dissection.segment.train import parsing
 
     profile = load(config)
@@ -127,8 +128,12 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     if spec.adversarial is not None:
         adversarial.train(profile, network, opened(spec.adversarial.datasets), out, device)
         return
-    train_set, validation_set = map(opened, spec.training.sets())
-    learn = parsing if spec.training.target == "parsing" else None
+    if spec.inversion is not None:
+        train_encoder(profile, network, out, device)
+        return
+    assert spec.recipe is not None
+    train_set, validation_set = map(opened, spec.recipe.sets())
+    learn = parsing if spec.recipe.target == "parsing" else None
     train(profile, network, train_set, validation_set, out, device, learn)
 
 

@@ -199,11 +199,43 @@ class Adversarial(Section):
         return (self.dataset,)
 
 
+class Inversion(Section):
+    """How an encoder learns, on what a generator draws, to invert it (thesis 5.3.2), by `snakemake weights`."""
+
+    generator: str = Field(description="generator to invert")
+    layered: bool = Field(
+        default=True,
+        description="each layer's network first by itself; false: the whole from the start (method b)",
+    )
+    loss: Literal["thesis", "released"] = Field(
+        default="thesis",
+        description="L1 (eq. 5.3), or, as in the authors' code, cosine distances and squared errors",
+    )
+    right: float = Field(default=0.01, ge=0, description="lambda_R of eq. 5.3")
+    seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
+    batch: int = Field(default=32, gt=1, description="z a step")
+    layer_steps: int = Field(default=0, ge=0, description="steps of the network of each layer")
+    image_steps: int = Field(default=0, ge=0, description="... of the one that sees the image")
+    joint_steps: int = Field(default=0, ge=0, description="... of all together")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="of Adam at the start; it falls to 0 along a cosine"
+    )
+    joint_rate: float = Field(default=1e-4, gt=0, description="... of all together, if layered")
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def snapshots(self) -> list[int]:
+        return []
+
+
 class Network(Section):
     """A torch module, its weights, its input and the layers to look at.
 
     A generator has a `latent` instead of an `input`, which is then None, and is trained by `adversarial`
-    instead of a `recipe`.
+    instead of a `recipe`; the encoder of a generator by `inversion`.
     """
 
     module: str = Field(
@@ -222,18 +254,23 @@ class Network(Section):
     )
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
     adversarial: Adversarial | None = Field(default=None, description="... a generator")
+    inversion: Inversion | None = Field(default=None, description="... the encoder of a generator")
 
     @model_validator(mode="after")
     def _image_or_latent(self) -> "Network":
         if (self.input is None) == (self.latent is None):
             raise ValueError("missing input (input convention), or latent of a generator")
-        if (self.recipe and self.latent) or (self.adversarial and self.input):
-            raise ValueError("recipe is for a network of input, adversarial for one of latent")
+        if ((self.recipe or self.inversion) and self.latent) or (self.adversarial and self.input):
+            raise ValueError(
+                "recipe and inversion are for a network of input, adversarial for one of latent"
+            )
+        if self.recipe and self.inversion:
+            raise ValueError("recipe and inversion: give one")
         return self
 
     @property
-    def training(self) -> Recipe | Adversarial | None:
-        return self.recipe or self.adversarial
+    def training(self) -> Recipe | Adversarial | Inversion | None:
+        return self.recipe or self.adversarial or self.inversion
 
     @property
     def assets(self) -> list[str]:
@@ -936,6 +973,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 yield f"networks.{name}.recipe.further", further, datasets
         if network.adversarial is not None:
             yield f"networks.{name}.adversarial.dataset", network.adversarial.dataset, datasets
+        if network.inversion is not None:
+            generators = [n for n, of in config.networks.items() if of.latent]
+            yield f"networks.{name}.inversion.generator", network.inversion.generator, generators
     if (features := config.features) is not None:
         yield "features.network", features.network, networks
         if features.network in networks:
