@@ -33,9 +33,7 @@ rule train:
     """Train a network by its recipe, from the checkpoint of a run that was broken off if there is one."""
     input:
         data=training_data,
-        network=lambda w: [
-            f for n in (w.network, *inverted(w.network)) for f in module_sources(n)
-        ],
+        network=lambda w: [f for n in (w.network, *inverted(w.network)) for f in module_sources(n)],
         sources=training_sources,
     output:
         weights=trained("{network}", "weights.safetensors"),
