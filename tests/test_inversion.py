@@ -7,21 +7,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
 from conftest import REPOSITORY
 from dissection import config as model
+from dissection import paths, published
+from dissection.assets import write_record
 from dissection.config import Config, Inversion, load
+from dissection.data import dataset_of
+from dissection.data.scenes import write_scenes
 from dissection.errors import DissectionError
 from dissection.networks import load_network
 from dissection.networks.encoder import Encoder
 from dissection.networks.progan import ProGAN, latents
 from dissection.networks.stylegan import StyleGAN
 from dissection.networks.train import CHECKPOINT, ship
+from dissection.omit import reconstruct
 from dissection.omit import train as training
+from dissection.omit.compare import choose, squares
 from dissection.omit.inversion import Layers, Relaxed, Steps, Target, correlation, refine, relax
+from dissection.published.claims import FAILS, HOLDS, judge
+from dissection.report.rows import ROWS, write_table
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -68,7 +77,7 @@ def profile(tmp_path: Path, **recipe) -> Config:
 # ---------------------------------------------------------------------------------------------- layout
 
 
-def published() -> dict[str, tuple[int, ...]]:
+def published_shapes() -> dict[str, tuple[int, ...]]:
     """Key -> shape of the published state dict, written down from its description."""
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -108,7 +117,7 @@ def test_published_keys_and_sizes() -> None:
     with torch.device("meta"):
         network = Encoder().eval()
         found = network.estimates(torch.zeros(1, 3, 256, 256))
-    assert {k: tuple(t.shape) for k, t in network.state_dict().items()} == published()
+    assert {k: tuple(t.shape) for k, t in network.state_dict().items()} == published_shapes()
     assert [tuple(x.shape[1:]) for x in found] == [
         (512, 8, 8), (512, 8, 8), (512, 4, 4), (512, 4, 4), (512, 1, 1),
     ]  # fmt: skip
@@ -372,3 +381,133 @@ def test_shipped_encoders_are_of_the_shipped_generators() -> None:
         if spec.inversion and name in manifest:
             metrics = manifest[name]["metrics"]
             assert metrics["generator_sha256"] == manifest[metrics["generator"]]["sha256"], name
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch) -> Config:
+    """The profile of every row, with its photographs drawn."""
+    monkeypatch.chdir(REPOSITORY)
+    config = load("tests/every_row5.yaml")
+    monkeypatch.chdir(tmp_path)
+    for asset in ("churches", "bedrooms"):
+        scenes = config.assets[asset].scenes
+        assert scenes is not None
+        write_scenes(scenes, 1, tmp_path / asset, 1)
+        write_record(paths.asset_record("smoke", asset), asset, tmp_path / asset)
+    return config
+
+
+def test_methods_of_figure_5_6(workplace: Config) -> None:
+    """In float64 no number depends on the batch; correlations are those of the methods run one by one."""
+    tables = []
+    for batch in (4, 5):
+        how = workplace.reconstruction.model_copy(update={"batch": batch, "double": True})
+        reconstruct.methods(
+            workplace.model_copy(update={"reconstruction": how}), "fig_5_6", Path(f"b{batch}"), CPU
+        )
+        tables.append(pd.read_csv(f"b{batch}/images.csv"))
+    order = ["sample", "image", "method"]
+    one, other = (t.sort_values(order).reset_index(drop=True) for t in tables)
+    pd.testing.assert_frame_equal(one, other, rtol=1e-4, check_like=True)
+    lines = one[one["sample"] == "generated"]
+    assert lines.groupby("method")["image"].apply(list).to_dict() == {
+        key: list(range(6)) for key in "abcdef"
+    }
+    assert lines[lines["method"] == "f"]["z"].isna().all()
+    photographs = one[one["sample"] == "photographs"]
+    assert photographs[["z", "features"]].isna().all().all()
+    assert len(photographs) == 3 * 6
+    inverter = reconstruct.Inverter(workplace, "fig_5_6", CPU)
+    z = inverter.draw(0, 6)
+    assert z.equal(latents(1, 0, 6, 8))
+    x = inverter.layers(z)
+    z0 = inverter.encoders["layered"](x)
+    expected = correlation(inverter.layers(z0), x)
+    np.testing.assert_allclose(lines[lines["method"] == "d"]["pixels"], expected, rtol=1e-3)
+    relaxed = relax(inverter.layers, z0, Target(x, inverter.features), Steps(8, 0.01))
+    expected = correlation(relaxed.r, inverter.layers.features(z)[-1])
+    np.testing.assert_allclose(lines[lines["method"] == "f"]["features"], expected, rtol=1e-3)
+    points = pd.read_csv("b4/points.csv")
+    assert points.groupby(["method", "what"]).size().to_dict() == {
+        (method, what): 32 if what == "z" else 200
+        for method in "abcdef"
+        for what in ("z", "features", "pixels")
+        if (method, what) != ("f", "z")
+    }
+    assert np.asarray(Image.open("b4/generated.png")).shape == (7 * 32, 2 * 32, 3)
+
+
+def test_methods_without_a_direct_encoder(workplace: Config) -> None:
+    row = workplace.rows.fig_5_6.model_copy(update={"networks": {"layered": "encoder"}})
+    config = workplace.model_copy(
+        update={"rows": workplace.rows.model_copy(update={"fig_5_6": row})}
+    )
+    inverter = reconstruct.Inverter(config, "fig_5_6", CPU)
+    found = dict(inverter.methods(inverter.layers(inverter.draw(0, 1)), 0))
+    assert list(found) == ["a", "d", "e", "f"]
+    released = config.reconstruction.model_copy(update={"z_loss": "released"})
+    inverter.how = released
+    other = dict(inverter.methods(inverter.layers(inverter.draw(0, 1)), 0))
+    assert other["a"].z.equal(found["a"].z)
+    assert not other["e"].z.equal(found["e"].z)
+
+
+def test_groups_and_the_claims_of_both_figures(workplace: Config) -> None:
+    for row in ("fig_5_7", "fig_5_8"):
+        out = paths.inversion("smoke", row)
+        reconstruct.groups(workplace, row, out, CPU)
+        again = out.with_name("again")
+        reconstruct.groups(workplace, row, again, CPU)
+        for file in out.iterdir():
+            assert file.read_bytes() == (again / file.name).read_bytes()
+        write_table(workplace, row, paths.table("smoke", row))
+    lines = pd.read_csv("results/smoke/inversions/fig_5_7/images.csv")
+    assert lines.groupby("group")["image"].size().to_dict() == {
+        "holdout": 3,
+        "outdoor": 3,
+        "train": 3,
+    }
+    assert lines[lines["group"] == "train"]["image"].tolist() == choose(26, 3, 1, "bedrooms")
+    inverter = reconstruct.Inverter(workplace, "fig_5_7", CPU)
+    (pixels,) = squares(dataset_of(workplace, "churches"), choose(26, 3, 1, "churches"), 32)
+    found = inverter.project(inverter.prepare(pixels)).images.clamp(-1, 1)
+    expected = (found - inverter.prepare(pixels)).abs().mean((1, 2, 3)) / 2
+    np.testing.assert_allclose(lines[lines["group"] == "outdoor"]["error"], expected, rtol=1e-3)
+    tables = {row: pd.read_csv(paths.table("smoke", row)) for row in ("fig_5_7", "fig_5_8")}
+    assert set(tables["fig_5_7"]["scene"]) == {"bedroom"}
+    values = ROWS["fig_5_8"].texts(tables["fig_5_8"])["fig_5_7_5_8_numbers"]
+    assert values["bedroom"] == ROWS["fig_5_7"].values(tables["fig_5_7"])["bedroom"]
+    assert set(values["church"]) == {"train", "indoor", "outdoor"}
+    claims = {c["id"]: c["expr"] for c in published.entry("fig_5_7_5_8_numbers")["claims"]}
+    for name, holds in {
+        "bedroom_outdoor_worst": values["bedroom"]["outdoor"]
+        > max(values["bedroom"]["train"], values["bedroom"]["holdout"]),
+        "church_indoor_worse_than_outdoor": values["church"]["indoor"]
+        > values["church"]["outdoor"],
+    }.items():
+        assert judge(claims[name], values).outcome == (HOLDS if holds else FAILS)
+
+
+def test_values_of_figure_5_6_by_hand() -> None:
+    lines = [
+        {
+            "part": "correlation",
+            "sample": sample,
+            "image": i,
+            "method": m,
+            "features": 0.1 * i,
+            "pixels": p,
+        }
+        | ({"z": 0.5 + i} if m == "a" else {})
+        for sample in ("generated", "photographs")
+        for i in (1, 3)
+        for m, p in (("a", 0.2 * i), ("f", 0.9))
+    ]
+    found = ROWS["fig_5_6"].values(pd.DataFrame(lines))
+    assert found["images"] == 2
+    assert found["z"] == {"a": pytest.approx(2.5)}
+    assert found["layer4"] == {"a": pytest.approx(0.2), "f": pytest.approx(0.2)}
+    assert found["pixels"] == {"a": pytest.approx(0.4), "f": pytest.approx(0.9)}

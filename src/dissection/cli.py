@@ -233,6 +233,19 @@ def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 
 
 
 @app.command()
+def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Invert images: reconstruct them by what a generator can draw, for a figure."""
+    from dissection.omit.reconstruct import JOBS
+
+    profile = load(config)
+    if row not in profile.inverted():
+        choices = ", ".join(profile.inverted()) or "none"
+        raise DissectionError(f"row {row}: inverts no images; choices: {choices}")
+    _use_threads(threads)
+    JOBS[row](profile, row, out, _device(profile))
+
+
+@app.command()
 def survey(
     config: Profile,
     units: Annotated[Path, typer.Option(help="folder of the dissection")],

@@ -398,6 +398,40 @@ class Omission(Section):
         return self
 
 
+class Reconstruction(Section):
+    """How images are inverted (thesis 5.3.2): norms are means over components. Settings are the thesis's, or where it
+    has none the authors' code's."""
+
+    network: str = Field(description="V of eq. 5.5: network of images")
+    layer: str = Field(description="printed name of its layer; the authors' is relu4_2")
+    raw: bool = Field(
+        default=False,
+        description="V sees images from -1 to 1, not as it was trained, as in the authors' code",
+    )
+    weight: float = Field(default=1.0, ge=0, description="lambda_V of eq. 5.5")
+    regularization: float = Field(default=1.0, ge=0, description="lambda_reg of eq. 5.5")
+    perturbed: list[Annotated[int, Field(gt=0)]] | None = Field(
+        default=None,
+        description="layers that have a delta; none: all n. In the authors' code all but the last",
+    )
+    steps: int = Field(default=3000, gt=0, description="of Adam, over the deltas (method f)")
+    learning_rate: float = Field(default=0.01, gt=0, description="at the start; halved three times")
+    z_steps: int = Field(default=3000, gt=0, description="... over z (methods a, c and e)")
+    z_rate: float = Field(default=0.01, gt=0, description="... over z")
+    z_loss: Literal["thesis", "released"] = Field(
+        default="thesis",
+        description="of methods c and e: that of eq. 5.5, or, as in the authors' code, pixels and the encoder's z",
+    )
+    batch: int = Field(default=16, gt=0, description="images inverted at once")
+    double: bool = Field(
+        default=False,
+        description="in float64, in which the batch makes no difference and steps cost three times as much",
+    )
+    seed: int = Field(
+        default=1, ge=0, description="of z of generated images; of the choice of photographs"
+    )
+
+
 class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
@@ -702,6 +736,37 @@ class Omitted(Section):
     networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
 
 
+class Inverted(Section):
+    """Images inverted, as `reconstruction` says."""
+
+    network: str = Field(description="generator")
+    networks: dict[Literal["layered", "direct"], str] = Field(
+        min_length=1,
+        description="encoders that invert it: `layered` by layers, `direct` end to end",
+    )
+    shown: int = Field(default=6, gt=0, description="images that the figure shows of a kind")
+
+
+class InversionMethods(Inverted):
+    """Methods to invert a generator, compared."""
+
+    dataset: str = Field(description="photographs")
+    images: int = Field(default=100, gt=0, description="generated images")
+    photographs: int = Field(default=6, gt=0, description="photographs")
+
+
+class InvertedGroups(Inverted):
+    """Photographs of several kinds, inverted."""
+
+    networks: dict[Literal["layered"], str] = Field(  # type: ignore[assignment] # narrower
+        min_length=1, description="its encoder"
+    )
+    datasets: dict[Literal["train", "holdout", "indoor", "outdoor"], str] = Field(
+        min_length=1, description="photographs by group"
+    )
+    images: int = Field(default=100, gt=0, description="of each group")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -750,6 +815,11 @@ class Rows(Section):
     )
     fig_5_5: Omitted | None = Field(default=None, description="objects that bedrooms go without")
     table_5_1: Omitted | None = Field(default=None, description="Fréchet segmentation distance")
+    fig_5_6: InversionMethods | None = Field(
+        default=None, description="methods to invert, compared"
+    )
+    fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
+    fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
 
 
 class Config(Section):
@@ -794,6 +864,9 @@ class Config(Section):
     omission: Omission | None = Field(
         default=None, description="what generators leave out; for the rows of chapter 5"
     )
+    reconstruction: Reconstruction | None = Field(
+        default=None, description="how images are inverted; for figures 5-6 to 5-8"
+    )
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
     _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
@@ -834,7 +907,13 @@ class Config(Section):
     def _segmented(self) -> "Config":
         if self.compared() and self.omission is None:
             raise ValueError("omission: missing; rows of chapter 5 need it")
+        if self.inverted() and self.reconstruction is None:
+            raise ValueError("reconstruction: missing; figures 5-6 to 5-8 need it")
         return self
+
+    def inverted(self) -> dict[str, Inverted]:
+        """The rows that invert images."""
+        return {row: section for row, section in self.rows if isinstance(section, Inverted)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""
@@ -986,6 +1065,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         yield f"segmenters.{name}.labels", segmenter.labels, assets
     if config.omission is not None:
         yield "omission.segmenter", config.omission.segmenter, list(config.segmenters)
+    if (how := config.reconstruction) is not None:
+        yield "reconstruction.network", how.network, networks
+        if how.network in networks:
+            layers = list(config.networks[how.network].layers)
+            yield "reconstruction.layer", how.layer, layers
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         drawn = entry.network in networks and config.networks[entry.network].latent
@@ -997,7 +1081,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
     for row, section in config.rows:
         for key, name in named(section):
-            if isinstance(section, Omitted) and key == "dataset":
+            if isinstance(section, Omitted | Inverted) and key.startswith("dataset"):
                 yield f"rows.{row}.{key}", name, datasets
                 continue
             if key.partition(".")[0].partition(" ")[0] in (
@@ -1048,6 +1132,8 @@ def named(section: Section | None) -> Iterator[tuple[str, str]]:
             yield key, name
     if (detector := getattr(section, "detector", None)) is not None:
         yield from named(detector)
+    for group, name in getattr(section, "datasets", {}).items():
+        yield f"dataset {group}", name
     networks = getattr(section, "networks", {})
     for label, network in networks.items() if isinstance(networks, dict) else enumerate(networks):
         if isinstance(network, Tested | Unit):

@@ -11,13 +11,14 @@ from dissection.report import (
     chapter4,
     chapter4_interventions,
     chapter5,
+    chapter5_inversion,
     interventions,
 )
 
 CHAPTERS: dict[int, tuple[Row, ...]] = {
     3: (*chapter3.ROWS, *interventions.ROWS),
     4: (*chapter4.ROWS, *chapter4_interventions.ROWS),
-    5: chapter5.ROWS,
+    5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 
