@@ -111,6 +111,7 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     from dissection.data import dataset_of, join
     from dissection.networks import adversarial
     from dissection.networks.train import train
+    from dissection.omit.train import train as train_encoder
     from dissection.segment.train import parsing
 
     profile = load(config)
@@ -127,8 +128,12 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     if spec.adversarial is not None:
         adversarial.train(profile, network, opened(spec.adversarial.datasets), out, device)
         return
-    train_set, validation_set = map(opened, spec.training.sets())
-    learn = parsing if spec.training.target == "parsing" else None
+    if spec.inversion is not None:
+        train_encoder(profile, network, out, device)
+        return
+    assert spec.recipe is not None
+    train_set, validation_set = map(opened, spec.recipe.sets())
+    learn = parsing if spec.recipe.target == "parsing" else None
     train(profile, network, train_set, validation_set, out, device, learn)
 
 
@@ -236,6 +241,19 @@ def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 
         raise DissectionError(f"dataset {dataset}: no row compares it; choices: {choices}")
     _use_threads(threads)
     compare(profile, dataset, out, _device(profile))
+
+
+@app.command()
+def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Invert images: reconstruct them by what a generator can draw, for a figure."""
+    from dissection.omit.reconstruct import JOBS
+
+    profile = load(config)
+    if row not in profile.inverted():
+        choices = ", ".join(profile.inverted()) or "none"
+        raise DissectionError(f"row {row}: inverts no images; choices: {choices}")
+    _use_threads(threads)
+    JOBS[row](profile, row, out, _device(profile))
 
 
 @app.command()

@@ -199,11 +199,43 @@ class Adversarial(Section):
         return (self.dataset,)
 
 
+class Inversion(Section):
+    """How an encoder learns, on what a generator draws, to invert it (thesis 5.3.2), by `snakemake weights`."""
+
+    generator: str = Field(description="generator to invert")
+    layered: bool = Field(
+        default=True,
+        description="each layer's network first by itself; false: the whole from the start (method b)",
+    )
+    loss: Literal["thesis", "released"] = Field(
+        default="thesis",
+        description="L1 (eq. 5.3), or, as in the authors' code, cosine distances and squared errors",
+    )
+    right: float = Field(default=0.01, ge=0, description="lambda_R of eq. 5.3")
+    seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
+    batch: int = Field(default=32, gt=1, description="z a step")
+    layer_steps: int = Field(default=0, ge=0, description="steps of the network of each layer")
+    image_steps: int = Field(default=0, ge=0, description="... of the one that sees the image")
+    joint_steps: int = Field(default=0, ge=0, description="... of all together")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="of Adam at the start; it falls to 0 along a cosine"
+    )
+    joint_rate: float = Field(default=1e-4, gt=0, description="... of all together, if layered")
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def snapshots(self) -> list[int]:
+        return []
+
+
 class Network(Section):
     """A torch module, its weights, its input and the layers to look at.
 
     A generator has a `latent` instead of an `input`, which is then None, and is trained by `adversarial`
-    instead of a `recipe`.
+    instead of a `recipe`; the encoder of a generator by `inversion`.
     """
 
     module: str = Field(
@@ -222,18 +254,23 @@ class Network(Section):
     )
     recipe: Recipe | None = Field(default=None, description="how `snakemake weights` trains it")
     adversarial: Adversarial | None = Field(default=None, description="... a generator")
+    inversion: Inversion | None = Field(default=None, description="... the encoder of a generator")
 
     @model_validator(mode="after")
     def _image_or_latent(self) -> "Network":
         if (self.input is None) == (self.latent is None):
             raise ValueError("missing input (input convention), or latent of a generator")
-        if (self.recipe and self.latent) or (self.adversarial and self.input):
-            raise ValueError("recipe is for a network of input, adversarial for one of latent")
+        if ((self.recipe or self.inversion) and self.latent) or (self.adversarial and self.input):
+            raise ValueError(
+                "recipe and inversion are for a network of input, adversarial for one of latent"
+            )
+        if self.recipe and self.inversion:
+            raise ValueError("recipe and inversion: give one")
         return self
 
     @property
-    def training(self) -> Recipe | Adversarial | None:
-        return self.recipe or self.adversarial
+    def training(self) -> Recipe | Adversarial | Inversion | None:
+        return self.recipe or self.adversarial or self.inversion
 
     @property
     def assets(self) -> list[str]:
@@ -381,6 +418,40 @@ class Omission(Section):
         if max(self.sizes, default=0) > self.images:
             raise ValueError(f"sizes: {max(self.sizes)}, more than the {self.images} images")
         return self
+
+
+class Reconstruction(Section):
+    """How images are inverted (thesis 5.3.2): norms are means over components. Settings are the thesis's, or where it
+    has none the authors' code's."""
+
+    network: str = Field(description="V of eq. 5.5: network of images")
+    layer: str = Field(description="printed name of its layer; the authors' is relu4_2")
+    raw: bool = Field(
+        default=False,
+        description="V sees images from -1 to 1, not as it was trained, as in the authors' code",
+    )
+    weight: float = Field(default=1.0, ge=0, description="lambda_V of eq. 5.5")
+    regularization: float = Field(default=1.0, ge=0, description="lambda_reg of eq. 5.5")
+    perturbed: list[Annotated[int, Field(gt=0)]] | None = Field(
+        default=None,
+        description="layers that have a delta; none: all n. In the authors' code all but the last",
+    )
+    steps: int = Field(default=3000, gt=0, description="of Adam, over the deltas (method f)")
+    learning_rate: float = Field(default=0.01, gt=0, description="at the start; halved three times")
+    z_steps: int = Field(default=3000, gt=0, description="... over z (methods a, c and e)")
+    z_rate: float = Field(default=0.01, gt=0, description="... over z")
+    z_loss: Literal["thesis", "released"] = Field(
+        default="thesis",
+        description="of methods c and e: that of eq. 5.5, or, as in the authors' code, pixels and the encoder's z",
+    )
+    batch: int = Field(default=16, gt=0, description="images inverted at once")
+    double: bool = Field(
+        default=False,
+        description="in float64, in which the batch makes no difference and steps cost three times as much",
+    )
+    seed: int = Field(
+        default=1, ge=0, description="of z of generated images; of the choice of photographs"
+    )
 
 
 class Dissection(Section):
@@ -785,6 +856,37 @@ class Omitted(Section):
     networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
 
 
+class Inverted(Section):
+    """Images inverted, as `reconstruction` says."""
+
+    network: str = Field(description="generator")
+    networks: dict[Literal["layered", "direct"], str] = Field(
+        min_length=1,
+        description="encoders that invert it: `layered` by layers, `direct` end to end",
+    )
+    shown: int = Field(default=6, gt=0, description="images that the figure shows of a kind")
+
+
+class InversionMethods(Inverted):
+    """Methods to invert a generator, compared."""
+
+    dataset: str = Field(description="photographs")
+    images: int = Field(default=100, gt=0, description="generated images")
+    photographs: int = Field(default=6, gt=0, description="photographs")
+
+
+class InvertedGroups(Inverted):
+    """Photographs of several kinds, inverted."""
+
+    networks: dict[Literal["layered"], str] = Field(  # type: ignore[assignment] # narrower
+        min_length=1, description="its encoder"
+    )
+    datasets: dict[Literal["train", "holdout", "indoor", "outdoor"], str] = Field(
+        min_length=1, description="photographs by group"
+    )
+    images: int = Field(default=100, gt=0, description="of each group")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -846,6 +948,11 @@ class Rows(Section):
     )
     fig_5_5: Omitted | None = Field(default=None, description="objects that bedrooms go without")
     table_5_1: Omitted | None = Field(default=None, description="Fréchet segmentation distance")
+    fig_5_6: InversionMethods | None = Field(
+        default=None, description="methods to invert, compared"
+    )
+    fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
+    fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
 
 
 class Config(Section):
@@ -892,6 +999,9 @@ class Config(Section):
     )
     omission: Omission | None = Field(
         default=None, description="what generators leave out; for the rows of chapter 5"
+    )
+    reconstruction: Reconstruction | None = Field(
+        default=None, description="how images are inverted; for figures 5-6 to 5-8"
     )
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -946,7 +1056,13 @@ class Config(Section):
     def _segmented(self) -> "Config":
         if self.compared() and self.omission is None:
             raise ValueError("omission: missing; rows of chapter 5 need it")
+        if self.inverted() and self.reconstruction is None:
+            raise ValueError("reconstruction: missing; figures 5-6 to 5-8 need it")
         return self
+
+    def inverted(self) -> dict[str, Inverted]:
+        """The rows that invert images."""
+        return {row: section for row, section in self.rows if isinstance(section, Inverted)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""
@@ -1085,6 +1201,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 yield f"networks.{name}.recipe.further", further, datasets
         if network.adversarial is not None:
             yield f"networks.{name}.adversarial.dataset", network.adversarial.dataset, datasets
+        if network.inversion is not None:
+            generators = [n for n, of in config.networks.items() if of.latent]
+            yield f"networks.{name}.inversion.generator", network.inversion.generator, generators
     if (features := config.features) is not None:
         yield "features.network", features.network, networks
         if features.network in networks:
@@ -1095,6 +1214,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         yield f"segmenters.{name}.labels", segmenter.labels, assets
     if config.omission is not None:
         yield "omission.segmenter", config.omission.segmenter, list(config.segmenters)
+    if (how := config.reconstruction) is not None:
+        yield "reconstruction.network", how.network, networks
+        if how.network in networks:
+            layers = list(config.networks[how.network].layers)
+            yield "reconstruction.layer", how.layer, layers
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         drawn = entry.network in networks and config.networks[entry.network].latent
@@ -1113,7 +1237,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         if isinstance(section, Judged):
             yield f"rows.{row}.network", section.network, list(config.quality)
         for key, name in named(section):
-            if isinstance(section, Omitted) and key == "dataset":
+            if isinstance(section, Omitted | Inverted) and key.startswith("dataset"):
                 yield f"rows.{row}.{key}", name, datasets
                 continue
             if key.partition(".")[0].partition(" ")[0] in (
@@ -1165,6 +1289,8 @@ def named(section: Section | None) -> Iterator[tuple[str, str]]:
             yield key, name
     if (detector := getattr(section, "detector", None)) is not None:
         yield from named(detector)
+    for group, name in getattr(section, "datasets", {}).items():
+        yield f"dataset {group}", name
     networks = getattr(section, "networks", {})
     for label, network in networks.items() if isinstance(networks, dict) else enumerate(networks):
         if isinstance(network, Tested | Unit):

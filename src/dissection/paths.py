@@ -68,6 +68,11 @@ def omission(profile: str, dataset: str) -> Path:
     return results(profile) / "omit" / dataset
 
 
+def inversion(profile: str, row: str) -> Path:
+    """Folder of images inverted for a row."""
+    return results(profile) / "inversions" / row
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 

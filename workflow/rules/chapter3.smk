@@ -76,7 +76,7 @@ def dissection_settings(wildcards):
         device=CONFIG.device,
         **images_settings([dataset]),
         networks={
-            n: spec.model_dump(mode="json", exclude={"recipe", "adversarial"})
+            n: spec.model_dump(mode="json", exclude={"recipe", "adversarial", "inversion"})
             for n, spec in specs.items()
         },
         dissections=DISSECTIONS[dataset, wildcards.network].model_dump(

@@ -49,6 +49,50 @@ rule compare:
         """
 
 
+INVERTED = {row: section for row, section in CONFIG.inverted().items() if row in MADE}
+
+
+def inverting(row):
+    """Networks and datasets: generator, encoders, what tells images apart, photographs."""
+    datasets, networks = TABLES[row].uses(CONFIG)
+    return networks, datasets
+
+
+rule invert:
+    """Invert images: reconstruct them by what a generator can draw, for a figure."""
+    input:
+        data=lambda w: evaluated(*inverting(w.row)),
+        network=lambda w: [f for n in inverting(w.row)[0] for f in module_sources(n)],
+        sources=sources("dissection.omit.reconstruct"),
+    output:
+        folder=directory(str(paths.inversion(PROFILE, "{row}"))),
+    log:
+        log_of("invert", "{row}.log"),
+    benchmark:
+        log_of("invert", "{row}.tsv")
+    wildcard_constraints:
+        row=any_of(INVERTED),
+    threads: MOST_THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        settings=lambda w: evaluation_settings(
+            *inverting(w.row),
+            reconstruction=CONFIG.reconstruction,
+            rows={w.row: INVERTED[w.row]},
+        ),
+    shell:
+        """
+        dissection invert \
+            --config {CONFIGFILE:q} \
+            --row {wildcards.row:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            2>{log:q}
+        """
+
+
 rule chapter5:
     """The tables and figures of chapter 5."""
     input:

@@ -8,13 +8,22 @@ def trained(network, name):
     return str(paths.trained(PROFILE, network) / name)
 
 
+def inverted(network):
+    """The generator that an encoder learns from."""
+    recipe = CONFIG.networks[network].inversion
+    return [recipe.generator] if recipe else []
+
+
 def training_data(wildcards):
-    sets = RECIPES[wildcards.network].datasets
-    return [file for name in sets for file in held(CONFIG.datasets[name].asset)]
+    assets = [CONFIG.datasets[name].asset for name in RECIPES[wildcards.network].datasets]
+    assets += [a for n in inverted(wildcards.network) for a in CONFIG.networks[n].assets]
+    return [file for asset in assets for file in held(asset)]
 
 
 def training_sources(wildcards):
     recipe = CONFIG.networks[wildcards.network].recipe
+    if inverted(wildcards.network):
+        return sources("dissection.omit.train")
     if recipe is None:
         return sources("dissection.networks.adversarial")
     return sources(f"dissection.{'segment' if recipe.target == 'parsing' else 'networks'}.train")
@@ -24,7 +33,7 @@ rule train:
     """Train a network by its recipe, from the checkpoint of a run that was broken off if there is one."""
     input:
         data=training_data,
-        network=lambda w: module_sources(w.network),
+        network=lambda w: [f for n in (w.network, *inverted(w.network)) for f in module_sources(n)],
         sources=training_sources,
     output:
         weights=trained("{network}", "weights.safetensors"),
@@ -46,7 +55,8 @@ rule train:
             seed=CONFIG.seed,
             device=CONFIG.device,
             networks={
-                w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"})
+                w.network: CONFIG.networks[w.network].model_dump(exclude={"weights", "layers"}),
+                **{n: CONFIG.networks[n] for n in inverted(w.network)},
             },
             datasets={d: CONFIG.datasets[d] for d in RECIPES[w.network].datasets},
         ),

@@ -402,7 +402,8 @@ def ship(config: Config, name: str, trained: Path, out: Path) -> None:
     curve = curve.iloc[np.unique(np.linspace(0, len(curve) - 1, CURVE).round().astype(int))]
     metrics = json.loads((trained / "metrics.json").read_text())
     labels = metrics.pop("labels", None)
-    how = {"input", "recipe"} if spec.recipe else {"latent", "adversarial"}
+    kind = next(k for k in ("recipe", "adversarial", "inversion") if getattr(spec, k))
+    how = {"latent" if spec.latent else "input", kind}
     about: dict[str, Any] = {
         **spec.model_dump(mode="json", include={"module", "arguments", *how}),
         "data": {d: _origin(config, d) for d in spec.training.datasets},

@@ -66,11 +66,14 @@ def compare(config: Config, dataset: str, out: Path, device: torch.device) -> No
         save_file(kept | {"chosen": torch.tensor(chosen)}, folder / "counts.safetensors")
 
 
-def choose(images: int, count: int, seed: int, name: str) -> list[int]:
+def choose(images: int, count: int, seed: int, name: str, key: str = "") -> list[int]:
     """
     Numbers of `count` images, all different: the first of a random order, drawn as the authors draw it. They take
-    their second sample from the order of another seed, by which a few images are in both.
+    their second sample from the order of another seed, by which a few images are in both. key: of the profile, if they
+    are not for `compare`.
     """
+    if count > images and key:
+        raise DissectionError(f"{key}: {count}, but {name} has {images}; lower it")
     if count > images:
         raise DissectionError(
             f"omission.images: two samples of {count // 2} photographs, but {name} has {images}; lower it"
@@ -140,8 +143,8 @@ def _compared(
             "network": network, "images": len(made), "fsd": distance.total, "mean": distance.mean,
             "covariance": distance.covariance, "low": low, "high": high,
         })  # fmt: skip
-    _write(pd.concat(tables).reset_index(), folder / "classes.csv")
-    _write(pd.DataFrame(lines), folder / "distances.csv")
+    write_csv(pd.concat(tables).reset_index(), folder / "classes.csv")
+    write_csv(pd.DataFrame(lines), folder / "distances.csv")
 
 
 def _split(photographs: Tensor, spec: Omission, folder: Path) -> None:
@@ -162,8 +165,8 @@ def _split(photographs: Tensor, spec: Omission, folder: Path) -> None:
                 line |= {side: int((table["found"] == side).sum()) for side in ("omitted", "added")}
             lines.append(line)
     table = pd.DataFrame(lines)
-    _write(table.astype({"omitted": "Int64", "added": "Int64"}), folder / "splits.csv")
+    write_csv(table.astype({"omitted": "Int64", "added": "Int64"}), folder / "splits.csv")
 
 
-def _write(table: pd.DataFrame, path: Path) -> None:
+def write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")

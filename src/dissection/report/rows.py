@@ -13,6 +13,7 @@ from dissection.report import (
     chapter4_quality,
     chapter4_rating,
     chapter5,
+    chapter5_inversion,
     interventions,
 )
 
@@ -24,7 +25,7 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter4_quality.ROWS,
         *chapter4_rating.ROWS,
     ),
-    5: chapter5.ROWS,
+    5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 

@@ -1,0 +1,169 @@
+"""Layer inversion: what a generator's later layers can draw of an image (thesis 5.3.2).
+
+    layers = Layers(generator, 4)                   # g_1 ... g_4, and G_f behind them (eq. 5.1)
+    z0 = encoder(images)                            # `networks.encoder`; trained by `omit.train`
+    target = Target(images, features)               # l(x, .)
+    found = relax(layers, z0, target, steps)        # found.r is r*, found.images G_f(r*) (eq. 5.5)
+    z = refine(layers, z0, target, steps)           # z itself is moved, for comparison: methods a, c, e
+    correlation(found.r, r)                         # (n,), over the components of each image
+
+Images are (n, 3, h, h) from -1 to 1. Norms are means over components, as in the authors' code: for those lambda_V and
+lambda_reg are what the thesis says. Many images are inverted at once: each has a loss of its own, and Adam goes
+component by component, so that none is told of another. That is so but for rounding, which an L1 loss, of whose
+gradient only the sign counts, magnifies from step to step; in float64 (generator, z and images) it stays small.
+"""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dissection.errors import DissectionError
+from dissection.networks import Preprocess
+from dissection.probe import Probe
+
+FALLS = (800 / 3000, 1200 / 3000, 1800 / 3000)  # of the steps, at which the authors halve the rate
+
+
+class Layers:
+    """A generator cut behind layer n (eq. 5.1): early[i - 1] is g_i, late is G_f. Its weights ask for no gradients.
+
+    Raises DissectionError unless its layers follow one another, as a ProGAN's do, and are more than n.
+    """
+
+    def __init__(self, generator: nn.Module, n: int):
+        if not isinstance(generator, nn.Sequential) or len(generator) <= n:
+            raise DissectionError(
+                f"inversion: expected a generator of more than {n} layers in a row, such as a ProGAN; "
+                f"found {type(generator).__name__}"
+            )
+        blocks = list(generator.eval().requires_grad_(False))
+        self.early, self.late = blocks[:n], nn.Sequential(*blocks[n:])
+
+    def features(self, z: Tensor, changes: dict[int, Tensor] | None = None) -> list[Tensor]:
+        """z (n, size) or (n, size, 1, 1) -> r_1 ... r_n. changes: delta_i, added to r_i, by i."""
+        found, x = [], z.flatten(1)[:, :, None, None]
+        for i, layer in enumerate(self.early, start=1):
+            x = layer(x)
+            if changes and i in changes:
+                x = x + changes[i]
+            found.append(x)
+        return found
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """G(z)"""
+        return self.late(self.features(z)[-1])
+
+
+class Features:
+    """V: what a layer of a network of images says of images of any size."""
+
+    def __init__(self, network: nn.Module, layer: str, preprocess: Preprocess, raw: bool = False):
+        """raw: the network is shown images from -1 to 1, as by the authors' code, not normalised as it was trained."""
+        self.network, self.layer = network.eval().requires_grad_(False), layer
+        self.preprocess, self.raw = preprocess, raw
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if not self.raw:
+            pixels = images.add(1).mul(127.5)
+            images = self.preprocess.normalise(
+                pixels if self.preprocess.order == "RGB" else pixels.flip(1)
+            )
+        with Probe(self.network, [self.layer], stop=True) as probe:
+            probe(images)
+            return probe.kept[self.layer]
+
+
+class Target:
+    """l(x, .) = |x - .| + lambda_V |V(x) - V(.)| (eq. 5.5) of images x; without V, of pixels alone."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        features: Callable[[Tensor], Tensor] | None = None,
+        weight: float = 1.0,
+        squared: bool = False,
+    ):
+        """squared: |V(x) - V(.)|^2 instead. The authors' loss of method e has this with the encoder as V, and 0.25."""
+        self.images, self.features, self.weight, self.squared = images, features, weight, squared
+        with torch.no_grad():
+            self.wanted = None if features is None else features(images)
+
+    def __call__(self, made: Tensor) -> Tensor:
+        """(n, 3, h, h) -> (n,), each image against its own."""
+        found = (made - self.images).abs().flatten(1).mean(1)
+        if self.features is not None and self.wanted is not None:
+            apart = (self.features(made) - self.wanted).flatten(1)
+            apart = apart.square() if self.squared else apart.abs()
+            found = found + self.weight * apart.mean(1)
+        return found
+
+
+class Steps(NamedTuple):
+    """How long to search, by Adam, and how fast to begin; the rate is halved three times, as by the authors."""
+
+    number: int
+    rate: float
+
+
+class Relaxed(NamedTuple):
+    r: Tensor  # r*, (n, units, h, w)
+    images: Tensor  # G_f(r*)
+    changes: dict[int, Tensor]  # delta_i
+
+
+def relax(
+    layers: Layers,
+    z: Tensor,
+    target: Target,
+    steps: Steps,
+    weight: float = 1.0,
+    perturbed: Collection[int] | None = None,
+) -> Relaxed:
+    """
+    r* near what the early layers make of z0, by small perturbations of each (eq. 5.5).
+
+    weight: lambda_reg. perturbed: layers that have a delta; all n of eq. 5.5 by default, all but the n-th in the
+    authors' code.
+    """
+    with torch.no_grad():
+        plain = layers.features(z)
+    chosen = range(1, len(plain) + 1) if perturbed is None else perturbed
+    changes = {i: torch.zeros_like(plain[i - 1], requires_grad=True) for i in chosen}
+
+    def loss() -> Tensor:
+        found = target(layers.late(layers.features(z, changes)[-1]))
+        for delta in changes.values():
+            found = found + weight * delta.square().flatten(1).mean(1)
+        return found
+
+    _descend(list(changes.values()), loss, steps)
+    with torch.no_grad():
+        r = layers.features(z, changes)[-1]
+        return Relaxed(r, layers.late(r), {i: delta.detach() for i, delta in changes.items()})
+
+
+def refine(layers: Layers, z: Tensor, target: Target, steps: Steps) -> Tensor:
+    """z, in the shape it came in, moved until the generator draws the images: methods a, c and e of figure 5-6."""
+    z = z.detach().clone().requires_grad_()
+    _descend([z], lambda: target(layers(z)), steps)
+    return z.detach()
+
+
+def _descend(variables: list[Tensor], loss: Callable[[], Tensor], steps: Steps) -> None:
+    """Adam on tensors of (n, ...); loss: (n,), of which each depends on its own part of them."""
+    optimizer = torch.optim.Adam(variables, steps.rate)
+    for step in range(steps.number):
+        for group in optimizer.param_groups:
+            group["lr"] = steps.rate * 0.5 ** sum(step >= fall * steps.number for fall in FALLS)
+        optimizer.zero_grad()
+        loss().sum().backward()
+        optimizer.step()
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """(n, ...), (n, ...) -> (n,) float64: Pearson's, over each image's components; nan where all are equal."""
+    a, b = (x.flatten(1).double() for x in (a, b))
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()

@@ -1,0 +1,250 @@
+"""Images inverted: what thesis figures 5-6, 5-7 and 5-8 are made of.
+
+methods(config, "fig_5_6", out, device)       # images.csv, points.csv, generated.png, photographs.png
+groups(config, "fig_5_7", out, device)        # images.csv, <group>.png
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from dissection.config import Config, InversionMethods, InvertedGroups, Reconstruction
+from dissection.data import dataset_of
+from dissection.errors import DissectionError
+from dissection.networks import module_of, network_of, to_pixels
+from dissection.networks.encoder import Encoder
+from dissection.networks.progan import latents
+from dissection.omit.compare import choose, squares, write_csv
+from dissection.omit.inversion import (
+    Features,
+    Layers,
+    Steps,
+    Target,
+    correlation,
+    refine,
+    relax,
+)
+from dissection.paths import replacing
+
+POINTS = 200  # of each scatter plot
+
+
+class Found(NamedTuple):
+    """z: (n, size), none where it was not kept to; r: of the last inverted layer; images: as reconstructed."""
+
+    z: Tensor | None
+    r: Tensor
+    images: Tensor
+
+
+class Inverter:
+    """A row's generator and encoders, and the methods of figure 5-6 that they allow, by letter."""
+
+    def __init__(self, config: Config, row: str, device: torch.device):
+        spec, how = getattr(config.rows, row), config.reconstruction
+        if how is None:
+            raise DissectionError("reconstruction: missing; it says how images are inverted")
+        self.how: Reconstruction = how
+        self.device, self.dtype = device, torch.float64 if how.double else torch.float32
+        self.encoders = {
+            role: self._place(module_of(config, name, device))
+            for role, name in spec.networks.items()
+        }
+        for role, encoder in self.encoders.items():
+            if not isinstance(encoder, Encoder):
+                raise DissectionError(
+                    f"rows.{row}.networks.{role}: {spec.networks[role]} is no Encoder"
+                )
+        depth = next(iter(self.encoders.values())).layers
+        self.layers = Layers(self._place(module_of(config, spec.network, device)), depth)
+        network, preprocess = network_of(config, how.network, device)
+        layer = config.networks[how.network].layers[how.layer]
+        self.features = Features(self._place(network), layer, preprocess, how.raw)
+        latent = config.networks[spec.network].latent
+        assert latent is not None  # else it would not have loaded as the profile's generator
+        self.latent = latent.size
+        z = self.draw(0, 1)
+        self.size = self.layers(z).shape[-1]
+
+    def _place(self, network: nn.Module):
+        network.requires_grad_(False).eval()
+        return network.to(self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def draw(self, first: int, count: int, further: int = 0) -> Tensor:
+        """z of the seed, or of one `further`."""
+        z = latents(self.how.seed + further, first, count, self.latent)
+        return z.to(self.device, self.dtype)
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, h) uint8 -> -1 to 1"""
+        return pixels.to(self.device, self.dtype) / 127.5 - 1
+
+    def methods(self, images: Tensor, first: int) -> Iterator[tuple[str, Found]]:
+        """Method -> what it finds in (n, 3, h, h); first: number of the first image, by which method a draws its z."""
+        how = self.how
+        z_steps = Steps(how.z_steps, how.z_rate)
+        target = Target(images, self.features, how.weight)
+        yield (
+            "a",
+            self._drawn(refine(self.layers, self.draw(first, len(images), 1), target, z_steps)),
+        )
+        for role, alone, refined in (("direct", "b", "c"), ("layered", "d", "e")):
+            if role not in self.encoders:
+                continue
+            z = self.encoders[role](images).flatten(1)
+            yield alone, self._drawn(z)
+            if how.z_loss == "released":
+                target = Target(images, self.encoders[role], 0.25, squared=True)
+            yield refined, self._drawn(refine(self.layers, z, target, z_steps))
+        if "layered" in self.encoders:
+            yield "f", self.project(images)
+
+    def project(self, images: Tensor) -> Found:
+        """Method f: r* (eq. 5.5)."""
+        how = self.how
+        target = Target(images, self.features, how.weight)
+        found = relax(self.layers, self.encoders["layered"](images), target,
+                      Steps(how.steps, how.learning_rate), how.regularization, how.perturbed)  # fmt: skip
+        return Found(None, found.r, found.images)
+
+    @torch.no_grad()
+    def _drawn(self, z: Tensor) -> Found:
+        r = self.layers.features(z)[-1]
+        return Found(z, r, self.layers.late(r))
+
+
+def methods(config: Config, row: str, out: Path, device: torch.device) -> None:
+    """
+    Figure 5-6: every method on images that the generator draws, of which z and r are known, and on photographs.
+
+    images.csv: sample (generated, photographs), image, method, z, features, pixels (correlations with the true ones,
+        over the image's components), error (mean absolute difference of pixels, 0 to 1).
+    points.csv: method, what, true, found: some components of the first images, the same for all methods.
+    <sample>.png: the first images; below, what each method makes of them, a row each.
+    """
+    spec: InversionMethods = getattr(config.rows, row)
+    inverter = Inverter(config, row, device)
+    size, batch = inverter.size, inverter.how.batch
+    numbers = choose(
+        len(photographs := dataset_of(config, spec.dataset)),
+        spec.photographs, inverter.how.seed, spec.dataset, f"rows.{row}.photographs",
+    )  # fmt: skip
+
+    def generated() -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        for first in range(0, spec.images, batch):
+            z = inverter.draw(first, min(batch, spec.images - first))
+            yield first, inverter.layers(z), z
+
+    def real() -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        for first in range(0, spec.photographs, batch):
+            pixels = torch.cat(list(squares(photographs, numbers[first : first + batch], size)))
+            yield first, inverter.prepare(pixels), None
+
+    lines: list[dict[str, object]] = []
+    points: list[pd.DataFrame] = []
+    samples: tuple[tuple[str, Callable], ...] = (("generated", generated), ("photographs", real))
+    with replacing(out) as folder:
+        folder.mkdir()
+        for sample, source in samples:
+            rows: list[Tensor] = []
+            for first, images, z in tqdm(source(), sample, unit="batch"):
+                r = inverter.layers.features(z)[-1] if z is not None else None
+                shown = [images]
+                for method, found in inverter.methods(images, first):
+                    lines += _measured(found, Found(z, r, images), sample, method, first)  # type: ignore[arg-type]
+                    shown.append(found.images)
+                    if first == 0 and z is not None:
+                        points += _points(found, Found(z, r, images), method)  # type: ignore[arg-type]
+                if first == 0:
+                    rows = [torch.cat(list(to_pixels(x[: spec.shown])), 2).cpu() for x in shown]
+            _write_png(torch.cat(rows, 1), folder / f"{sample}.png")
+        write_csv(pd.DataFrame(lines), folder / "images.csv")
+        write_csv(pd.concat(points), folder / "points.csv")
+
+
+def _measured(
+    found: Found, true: Found, sample: str, method: str, first: int
+) -> list[dict[str, object]]:
+    columns = {"pixels": correlation(found.images, true.images)}
+    if true.z is not None:
+        columns["features"] = correlation(found.r, true.r)
+        if found.z is not None:
+            columns["z"] = correlation(found.z, true.z)
+    columns["error"] = error(found.images, true.images)
+    values = {key: column.tolist() for key, column in columns.items()}
+    return [
+        {"sample": sample, "image": first + i, "method": method}
+        | {key: column[i] for key, column in values.items()}
+        for i in range(len(true.images))
+    ]
+
+
+def _write_png(pixels: Tensor, path: Path) -> None:
+    """pixels: (3, h, w) uint8 RGB."""
+    Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(path, "png")
+
+
+def error(a: Tensor, b: Tensor) -> Tensor:
+    """(n, 3, h, h) from -1 to 1 -> (n,) float64 mean absolute difference, on a scale of 0 to 1; clipped as shown."""
+    return (a.clamp(-1, 1) - b.clamp(-1, 1)).abs().double().flatten(1).mean(1) / 2
+
+
+def _points(found: Found, true: Found, method: str) -> Iterator[pd.DataFrame]:
+    for what, a, b in zip(("z", "features", "pixels"), found, true, strict=True):
+        if a is not None and b is not None:
+            flat = b.flatten()
+            chosen = np.random.default_rng(1).permutation(flat.numel())[:POINTS]
+            yield pd.DataFrame(
+                {
+                    "method": method,
+                    "what": what,
+                    "true": flat.cpu().numpy()[chosen],
+                    "found": a.flatten().cpu().numpy()[chosen],
+                }
+            )
+
+
+def groups(config: Config, row: str, out: Path, device: torch.device) -> None:
+    """
+    Figures 5-7 and 5-8: photographs of several groups as the generator's later layers can draw them; uncurated, the
+    first of a random order.
+
+    images.csv: network, group, image (number in its dataset), error and pixels, as in `methods`.
+    <group>.png: photographs, and their reconstructions below.
+    """
+    spec: InvertedGroups = getattr(config.rows, row)
+    inverter = Inverter(config, row, device)
+    chosen, pixels = {}, []
+    for group, name in spec.datasets.items():
+        dataset = dataset_of(config, name)
+        chosen[group] = choose(
+            len(dataset), spec.images, inverter.how.seed, name, f"rows.{row}.images"
+        )
+        pixels += list(squares(dataset, chosen[group], inverter.size))
+    images = inverter.prepare(torch.cat(pixels))
+    batches = tqdm(images.split(inverter.how.batch), "invert", unit="batch")
+    made = torch.cat([inverter.project(batch).images for batch in batches])
+    values = pd.DataFrame({
+        "network": spec.network,
+        "group": [group for group in chosen for _ in chosen[group]],
+        "image": [number for numbers in chosen.values() for number in numbers],
+        "error": error(made, images).tolist(),
+        "pixels": correlation(made, images).tolist(),
+    })  # fmt: skip
+    with replacing(out) as folder:
+        folder.mkdir()
+        write_csv(values, folder / "images.csv")
+        for i, group in enumerate(chosen):
+            part = slice(i * spec.images, i * spec.images + spec.shown)
+            rows = [torch.cat(list(to_pixels(x[part])[: spec.images]), 2) for x in (images, made)]
+            _write_png(torch.cat(rows, 1), folder / f"{group}.png")
+
+
+JOBS = {"fig_5_6": methods, "fig_5_7": groups, "fig_5_8": groups}
