@@ -98,6 +98,11 @@ def test_values(config: Config) -> None:
     assert values["swd"] == {"base": 7}
     assert values["swd_real"] == 1.5
     assert values["best_tree_unit"] == pytest.approx({"base_1": 0.3, "batch_stddev_0": 0.4})
+    save(
+        paths.units("smoke", "z", "b") / "iou.safetensors", [0.0, 0.0]
+    )  # where none matches, none is best
+    values = ROWS["fig_4_7"].values(ROWS["fig_4_7"].table(config, 1))
+    assert values["best_tree_unit"] == pytest.approx({"base_1": 0.3})
 
 
 def save(path: Path, scores: list[float]) -> None:

@@ -153,8 +153,8 @@ def _fig_a_7_values(table: pd.DataFrame) -> Values:
 
 
 def _fig_4_7(config: Config, threads: int) -> pd.DataFrame:
-    """part `concept`: `concepts_of` each network's layer; `unit`: the best unit of each of the row's concepts;
-    `distance`: the sliced Wasserstein distance to real images by level of the pyramid."""
+    """part `concept`: `concepts_of` each network's layer; `unit`: the best unit of each of the row's concepts,
+    if any matches it; `distance`: the sliced Wasserstein distance to real images by level of the pyramid."""
     row = "fig_4_7"
     spec = section(config, row)
     tables = [matched(config, row, strips=False).assign(part="concept")]
@@ -165,7 +165,8 @@ def _fig_4_7(config: Config, threads: int) -> pd.DataFrame:
                 | best_unit(config, spec, network, layer, concept)
                 for concept in spec.concepts
             ]
-            tables.append(pd.DataFrame(best).assign(part="unit"))
+            matching = [unit for unit in best if unit["iou"] > 0]
+            tables.append(pd.DataFrame(matching).assign(part="unit"))
     distances = pd.read_csv(paths.intervention(config.profile, row) / "distances.csv")
     table = pd.concat([*tables, distances.assign(part="distance")], ignore_index=True)
     whole = dict.fromkeys(("unit", "units", "layer_units", "images", "level"), "Int64")
