@@ -94,6 +94,7 @@ def tiny(profile: dict) -> dict:
         "generated": {},
         "omission": None,
         "quality": {},
+        "reconstruction": None,
     }  # of networks that are left out
     return profile | cut | without
 
