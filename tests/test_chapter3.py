@@ -136,7 +136,10 @@ def test_what_was_never_released_is_left_out_and_named() -> None:
     left_out = full.missing(full.networks)
     assert all(not full.missing([e.network]) for e in full.dissections)
     registry = load_registry(REPOSITORY / "config" / "assets.yaml")
-    assert {registry[asset].status for asset in left_out} == {"not_released"}
+    assert {registry[a].status for a in left_out if a in registry} == {"not_released"}
+    # nobody has released an encoder of the baseline in figure 5-6; its recipe is ours
+    own = "weights of encoder_church_direct (snakemake weights trains them)"
+    assert [a for a in left_out if a not in registry] == [own]
 
 
 def test_images_by_what_they_show(tmp_path: Path) -> None:
