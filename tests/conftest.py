@@ -127,7 +127,7 @@ def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny)
 
 def _concerns(path: str) -> bool:
     """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
-    row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png|svg)", path)
+    row = re.search(r"\b((?:pnas_)?(?:table|fig|sec)_\w+?)\.(csv|ipynb|png|svg)", path)
     others = re.search(
         r"results/smoke/(interventions|causal|quality|omit|accuracy|transfer|units/(iclr|pnas))",
         path,

@@ -107,7 +107,9 @@ def _fig_a_3(config: Config, threads: int) -> pd.DataFrame:
             for place in ("top", "sample")
         }
         lines.append(line | found | strip_of(config, spec.dataset, unit) | {"sample_strip": strip})
-    return pd.DataFrame(lines)
+    seen = ["top_word", "sample_word", "top_label", "sample_label"]
+    # so that there are columns where raters and dissection agree on every unit
+    return pd.DataFrame(lines, columns=[*table, *seen, "strip", "sha256", "sample_strip"])
 
 
 def disagreements(table: pd.DataFrame, regions: pd.DataFrame, number: int = 2) -> pd.DataFrame:
