@@ -1,5 +1,6 @@
 """A copy of this repository to run the workflow in, on a profile small enough for a test."""
 
+import json
 import os
 import re
 import shutil
@@ -123,6 +124,19 @@ def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny)
         content["stages"] = {n: s for n, s in content["stages"].items() if s["outs"]}
         file.write_text(yaml.safe_dump(content, sort_keys=False))
     return Workspace(folder)
+
+
+def every_row(folder: Path, file: Path, chapter: str) -> Workspace:
+    """A repository in which all rows of a profile were made, which are all that its report has."""
+    profile = yaml.safe_load(file.read_text())
+    workspace = copy_repository(folder, lambda _: profile)
+    workspace.run("snakemake", chapter, "report")
+    metrics = json.loads((folder / "results/smoke/metrics.json").read_text())
+    assert metrics.keys() == profile["rows"].keys()
+    for row in profile["rows"]:
+        assert workspace.results(f"figures/{row}.png")
+    assert "not made in this run" not in (folder / "results/smoke/report.html").read_text()
+    return workspace
 
 
 def _concerns(path: str) -> bool:

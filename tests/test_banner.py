@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import REPOSITORY
 from dissection import paths
-from dissection.config import Banner, Config, load
+from dissection.config import Banner, Config
 from dissection.data import Dataset
 from dissection.data.scenes.painter import draw
 from dissection.data.scenes.world import NUMBER
@@ -21,14 +20,6 @@ from dissection.report.rows import ROWS, write_table
 from test_chapter4 import write_units
 
 SIDE = 32
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row of chapter 4, in an empty folder."""
-    profile = load(REPOSITORY / "tests" / "every_row4.yaml")
-    monkeypatch.chdir(tmp_path)
-    return profile
 
 
 class Churches(Dataset):

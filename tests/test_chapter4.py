@@ -1,16 +1,14 @@
 """The rows of chapter 4 that dissections answer: values by hand, one unit as a classifier, and all as a DAG."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from safetensors.numpy import save_file
 
-from conftest import EVERY_ROW4, copy_repository
+from conftest import EVERY_ROW4, every_row
 from dissection import paths, published
 from dissection.config import Config
 from dissection.dissected import iou_of
@@ -129,18 +127,7 @@ def z_of(z: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.smoke
 def test_every_row(tmp_path: Path) -> None:
-    workspace = copy_repository(
-        tmp_path / "repository", lambda _: yaml.safe_load(EVERY_ROW4.read_text())
-    )
-    workspace.run("snakemake", "chapter4", "report")
-    rows = yaml.safe_load(EVERY_ROW4.read_text())["rows"]
-    metrics = json.loads((workspace.folder / "results/smoke/metrics.json").read_text())
-    assert metrics.keys() == rows.keys()
-    for row in rows:
-        assert workspace.results(f"figures/{row}.png")
-    assert (
-        "not made in this run" not in (workspace.folder / "results/smoke/report.html").read_text()
-    )
+    workspace = every_row(tmp_path / "repository", EVERY_ROW4, "chapter4")
     table = pd.read_csv(workspace.folder / "results/smoke/tables/pnas_fig_3.csv", low_memory=False)
     peaks = table[(table["part"] == "peak") & (table["role"] == "test")]
     (tested,) = table[(table["part"] == "detector") & (table["role"] == "test")].to_dict("records")

@@ -1,7 +1,6 @@
 """What generators leave out: segmentation statistics against brute force, the test's error rate, the rows."""
 
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import t as student
 from scipy.stats import ttest_ind
 
-from conftest import REPOSITORY, copy_repository
+from conftest import REPOSITORY, every_row
 from dissection import paths, published
 from dissection.assets import write_record
 from dissection.config import Config, Input, Omission, load
@@ -445,18 +444,7 @@ def test_more_photographs_than_there_are(config: Config) -> None:
 
 @pytest.mark.smoke
 def test_every_row(tmp_path: Path) -> None:
-    workspace = copy_repository(
-        tmp_path / "repository", lambda _: yaml.safe_load(EVERY.read_text())
-    )
-    workspace.run("snakemake", "chapter5", "report")
-    rows = yaml.safe_load(EVERY.read_text())["rows"]
-    metrics = json.loads((workspace.folder / "results/smoke/metrics.json").read_text())
-    assert metrics.keys() == rows.keys()
-    for row in rows:
-        assert workspace.results(f"figures/{row}.png")
-    assert (
-        "not made in this run" not in (workspace.folder / "results/smoke/report.html").read_text()
-    )
+    workspace = every_row(tmp_path / "repository", EVERY, "chapter5")
     table = pd.read_csv(workspace.folder / "results/smoke/tables/table_5_1.csv")
     assert table["network"].tolist() == ["wgan_gp", "progan", "stylegan", "photographs"]
     np.testing.assert_allclose(table["fsd"], table["mean"] + table["covariance"], rtol=1e-4)

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from conftest import REPOSITORY
 from dissection import paths
-from dissection.config import Config, load
+from dissection.config import Config
 from dissection.data import Dataset
 from dissection.errors import DissectionError
 from dissection.intervene import variants
@@ -20,14 +19,6 @@ from dissection.stats import Patches, sliced_wasserstein
 from test_chapter4 import UNITS, write_units
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row of chapter 4, in an empty folder."""
-    profile = load(REPOSITORY / "tests" / "every_row4.yaml")
-    monkeypatch.chdir(tmp_path)
-    return profile
 
 
 class Noise(Dataset):
