@@ -231,16 +231,48 @@ def quality(config: Profile, network: NetworkName, out: Out, threads: Threads = 
 
 
 @app.command()
-def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 1) -> None:
+def segment(
+    config: Profile,
+    dataset: DatasetName,
+    part: Annotated[str, typer.Option(help="as 1-of-3")],
+    out: Out,
+    threads: Threads = 1,
+) -> None:
+    """Segment a part of the photographs and of what generators draw of them, for `compare`."""
+    from dissection.omit.compare import segment
+
+    profile = load(config)
+    _compared(profile, dataset)
+    number, _, parts = part.partition("-of-")
+    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
+        raise DissectionError(f"part {part}: expected one as 1-of-3, 2-of-3, 3-of-3")
+    _use_threads(threads)
+    segment(profile, dataset, int(number), int(parts), out, _device(profile))
+
+
+@app.command()
+def compare(
+    config: Profile,
+    dataset: DatasetName,
+    out: Out,
+    parts: Annotated[
+        list[Path] | None, typer.Argument(help="what `segment` made, in order")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     from dissection.omit.compare import compare
 
     profile = load(config)
+    _compared(profile, dataset)
+    _use_threads(threads)
+    compare(profile, dataset, out, _device(profile), parts or [])
+
+
+def _compared(profile: Config, dataset: str) -> None:
     if dataset not in profile.compared():
         choices = ", ".join(profile.compared()) or "none"
         raise DissectionError(f"dataset {dataset}: no row compares it; choices: {choices}")
-    _use_threads(threads)
-    compare(profile, dataset, out, _device(profile))
 
 
 @app.command()

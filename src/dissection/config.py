@@ -971,6 +971,11 @@ class Config(Section):
         description="memory for activations and thresholds of one dissection; "
         "more of either costs further forward passes, never accuracy",
     )
+    shards: int = Field(
+        default=1,
+        gt=0,
+        description="jobs that share the images of a comparison of chapter 5; its result is the same for any number",
+    )
     downloads: Path | None = Field(
         default=None, description="folder of the user's own downloads, by published file name"
     )
