@@ -141,7 +141,7 @@ rule page:
     wildcard_constraints:
         dataset=any_of([*CONFIG.datasets, *CONFIG.generated]),
         network=any_of(CONFIG.networks),
-    threads: 4
+    threads: THREADS
     resources:
         gpu=0,
         mem_mb=2000,
@@ -319,7 +319,7 @@ rule transfer:
         log_of("transfer.log"),
     benchmark:
         log_of("transfer.tsv")
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
