@@ -143,6 +143,8 @@ onstart:
 
 include: "workflow/rules/assets.smk"
 include: "workflow/rules/networks.smk"
+include: "workflow/rules/dissections.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/chapter3.smk"
 include: "workflow/rules/interventions.smk"
 include: "workflow/rules/chapter4.smk"
