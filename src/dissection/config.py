@@ -654,18 +654,22 @@ class Unit(Section):
     published: str | None = Field(default=None, description="published value that it stands for")
 
 
-class Units(Section):
+class Dissected(Section):
+    """Generators that were dissected."""
+
+    dataset: str = Field(description="generated images that they were dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+
+
+class Units(Dissected):
     """Single units of generators, and the images that move them most."""
 
-    dataset: str = Field(description="generated images that the generators were dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
     networks: list[Unit] = Field(min_length=1, description="the units")
 
 
-class PnasFig3(Section):
+class PnasFig3(Dissected):
     """The concepts of all layers of a generator, the units of one, and one of these as a classifier."""
 
-    dataset: str = Field(description="generated images that the generator was dissected on")
     protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
     network: str = Field(description="generator")
     layer: str = Field(default="layer5", description="layer whose units are shown")
@@ -776,11 +780,8 @@ class Preferred(Judged):
     )
 
 
-class JudgedUnits(Judged):
+class JudgedUnits(Judged, Dissected):
     """... with the images and labels of its units."""
-
-    dataset: str = Field(description="generated images that the generator was dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
 
 
 class Filtered(JudgedUnits):
@@ -801,11 +802,9 @@ class Shown(JudgedUnits):
     )
 
 
-class Banner(Section):
+class Banner(Dissected):
     """The units of a generator that draw a banner of text, switched off."""
 
-    dataset: str = Field(description="generated images that the generator was dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of the units' labels")
     network: str = Field(description="generator")
     layer: str = Field(default="layer4", description="printed name of its layer")
     train: str | None = Field(
@@ -833,11 +832,9 @@ class Banner(Section):
         return self
 
 
-class Rated(Section):
+class Rated(Dissected):
     """Units of a generator's layer named by people, or by a rater who goes by the segmenter's labels."""
 
-    dataset: str = Field(description="generated images that the generator was dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
     network: str = Field(description="generator whose units are judged")
     layer: str = Field(default="layer4", description="printed name of its layer")
     words: list[Path] = Field(

@@ -1,4 +1,4 @@
-"""Chapter 5, what a generator does not draw. Tables are made by chapter3.smk."""
+"""Chapter 5, what a generator does not draw."""
 
 COMPARED = {
     dataset: networks

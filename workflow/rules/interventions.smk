@@ -1,4 +1,4 @@
-"""Interventions: units removed or forced on, the network attacked, one unit as a detector. Tables are made by chapter3.smk."""
+"""Interventions: units removed or forced on, the network attacked, one unit as a detector."""
 
 from dissection.config import Forced
 from dissection.intervene import JOBS
