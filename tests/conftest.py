@@ -93,6 +93,7 @@ def tiny(profile: dict) -> dict:
         "segmenters": {},
         "generated": {},
         "omission": None,
+        "quality": {},
     }  # of networks that are left out
     return profile | cut | without
 
@@ -127,7 +128,8 @@ def _concerns(path: str) -> bool:
     """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
     row = re.search(r"\b((?:pnas_)?(?:table|fig)_\w+?)\.(csv|ipynb|png|svg)", path)
     others = re.search(
-        r"results/smoke/(interventions|causal|omit|accuracy|transfer|units/(iclr|pnas))", path
+        r"results/smoke/(interventions|causal|quality|omit|accuracy|transfer|units/(iclr|pnas))",
+        path,
     )
     return others is None and (row is None or row[1] in ROWS)
 

@@ -220,6 +220,17 @@ def cause(
 
 
 @app.command()
+def quality(config: Profile, network: NetworkName, out: Out, threads: Threads = 1) -> None:
+    """Compare a generator's images with real ones, by unit of a layer and without some of them."""
+    from dissection.intervene.artifacts import judge
+
+    profile = load(config)
+    _named(profile, "quality", network)
+    _use_threads(threads)
+    judge(profile, network, out, _device(profile))
+
+
+@app.command()
 def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 1) -> None:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     from dissection.omit.compare import compare
@@ -260,6 +271,24 @@ def survey(
         raise DissectionError(f"{config}: rows.table_3_3: missing; it says whose units to judge")
     _use_threads(1)
     write_survey(profile, spec, _asset(profile, profile.datasets[spec.dataset].asset), units, out)
+
+
+@app.command()
+def rate(
+    config: Profile,
+    units: Annotated[Path, typer.Option(help="folder of the dissection")],
+    out: Out,
+    threads: Threads = 1,
+) -> None:
+    """Draw the question sheets of section A.2, and let raters who go by the segmenter answer them."""
+    from dissection.dissect.rating import rate
+
+    profile = load(config)
+    spec = profile.rows.sec_a_2_human_eval
+    if spec is None:
+        raise DissectionError(f"{config}: rows.sec_a_2_human_eval: missing; it says whose units")
+    _use_threads(threads)
+    rate(profile, spec, units, out, _device(profile))
 
 
 @app.command()

@@ -358,6 +358,28 @@ class Search(Section):
     seed: int = Field(default=1, ge=0, description="of the locations tried, and of their order")
 
 
+class Quality(Section):
+    """How realistic a generator's images are, by unit of a layer and without some (thesis 4.4.2, A.1, A.3)."""
+
+    real: str = Field(description="dataset of images that were not generated")
+    layer: str = Field(default="layer4", description="printed name of the layer")
+    images: int = Field(default=200000, gt=1, description="number of z")
+    seed: int = Field(default=1, ge=0, description="of z")
+    top: int = Field(
+        default=10000,
+        gt=1,
+        description="images that stand for a unit: those that it is most active on; likewise for a set",
+    )
+    units: int = Field(default=20, gt=0, description="units ablated together; of 512 in the thesis")
+    flagged: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[],
+        description="artifact units, as a person flags them on the pages of the layer's units",
+    )
+    pairs: int = Field(
+        default=1000, gt=0, description="images with and without units that raters compare"
+    )
+
+
 class Omission(Section):
     """How photographs and generated images are compared class by class (thesis 5.3.1, 5.4)."""
 
@@ -612,6 +634,17 @@ class Matched(Counts):
     )
 
 
+class Variants(Matched):
+    """Generators by their training: what their units match, and how far their images are from real ones."""
+
+    real: str = Field(description="dataset that they learned to draw")
+    concepts: list[str] = Field(default=[], description="concepts whose best units are shown")
+    images: int = Field(
+        default=16384, gt=0, description="real and generated images that are compared"
+    )
+    seed: int = Field(default=3, ge=0, description="of z, and of where patches are taken")
+
+
 class Unit(Section):
     """One unit of a generator."""
 
@@ -729,6 +762,93 @@ class RemovedFrom(Forced):
         return {name: (network, self.concept) for name, network in self.networks.items()}
 
 
+class Judged(Section):
+    """A generator of the profile's `quality`."""
+
+    network: str = Field(description="generator")
+
+
+class Preferred(Judged):
+    """... and what raters prefer."""
+
+    answers: list[Path] = Field(
+        default=[], description="CSVs saved by the raters' page; none: preference is not measured"
+    )
+
+
+class JudgedUnits(Judged):
+    """... with the images and labels of its units."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+
+
+class Filtered(JudgedUnits):
+    """Units of realistic images only."""
+
+    limit: float | None = Field(
+        default=None,
+        gt=0,
+        description="distance from which on a unit's images are unrealistic; none: what a tenth of units reach",
+    )
+
+
+class Shown(JudgedUnits):
+    """Single units."""
+
+    shown: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="the units; none: the two of the most unrealistic images"
+    )
+
+
+class Banner(Section):
+    """The units of a generator that draw a banner of text, switched off."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of the units' labels")
+    network: str = Field(description="generator")
+    layer: str = Field(default="layer4", description="printed name of its layer")
+    train: str | None = Field(
+        default=None, description="scenes with labels, to learn from what a banner looks like"
+    )
+    concept: str = Field(default="text", description="what banners are made of, among those labels")
+    label: str = Field(default="text", description="... among the segmenter's")
+    given: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="the units, if they are known; none: found by what they draw"
+    )
+    images: int = Field(default=1000, gt=0, description="z to find units on, and as many to test")
+    seeds: tuple[int, int] = Field(default=(1, 3), description="of those z")
+    most: int = Field(default=20, gt=0, description="of these images, those with most banner count")
+    counts: list[Annotated[int, Field(gt=0)]] = Field(
+        default=[1, 2, 4, 7], description="numbers of units ablated"
+    )
+    draws: int = Field(default=5, gt=0, description="as many random sets of units as well")
+    units: int = Field(default=2, gt=0, description="units ablated in the pictures")
+    shown: int = Field(default=10, gt=0, description="images of the pictures")
+
+    @model_validator(mode="after")
+    def _given_or_found(self) -> "Banner":
+        if self.train is None and not self.given:
+            raise ValueError("missing train (labelled scenes to find units by), or the units given")
+        return self
+
+
+class Rated(Section):
+    """Units of a generator's layer named by people, or by a rater who goes by the segmenter's labels."""
+
+    dataset: str = Field(description="generated images that the generator was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+    network: str = Field(description="generator whose units are judged")
+    layer: str = Field(default="layer4", description="printed name of its layer")
+    words: list[Path] = Field(
+        default=[], description="CSVs saved by the raters' page words.html; none: by segmenter"
+    )
+    answers: list[Path] = Field(
+        default=[], description="CSVs saved by their page index.html; none: by segmenter"
+    )
+    raters: int = Field(default=5, gt=0, description="raters by segmenter, in the first round")
+
+
 class Omitted(Section):
     """Photographs and what generators draw of them, compared class by class, as `omission` says."""
 
@@ -795,6 +915,7 @@ class Rows(Section):
     fig_4_3: Units | None = Field(default=None, description="top images of units of generators")
     fig_4_5: Matched | None = Field(default=None, description="units of generators by scene")
     fig_4_6: Matched | None = Field(default=None, description="... by layer")
+    fig_4_7: Variants | None = Field(default=None, description="... by variant of training")
     fig_a_7: Matched | None = Field(
         default=None, description="... by iteration of training: `networks` by iteration"
     )
@@ -808,6 +929,18 @@ class Rows(Section):
     pnas_fig_4: PnasFig4 | None = Field(
         default=None, description="trees removed and doors inserted, by IoU"
     )
+    table_4_1: Preferred | None = Field(default=None, description="artifact units ablated")
+    table_a_1: Judged | None = Field(default=None, description="... chosen by hand or by distance")
+    fig_4_8: JudgedUnits | None = Field(default=None, description="... and images repaired")
+    fig_a_1: JudgedUnits | None = Field(
+        default=None, description="distances by unit, and the artifact units that they tell"
+    )
+    fig_a_2: Judged | None = Field(default=None, description="images repaired by either choice")
+    fig_a_4: Shown | None = Field(default=None, description="units that draw unrealistic images")
+    fig_a_5: Filtered | None = Field(default=None, description="units by concept without those")
+    fig_slides_banner: Banner | None = Field(default=None, description="banner units switched off")
+    sec_a_2_human_eval: Rated | None = Field(default=None, description="people's names of units")
+    fig_a_3: Rated | None = Field(default=None, description="units that they name otherwise")
     fig_5_1: Omitted | None = Field(default=None, description="objects that churches go without")
     fig_5_2: Omitted | None = Field(default=None, description="two generators of bedrooms")
     fig_5_4: Omitted | None = Field(
@@ -861,6 +994,9 @@ class Config(Section):
     )
     dissections: list[Dissection] = Field(default=[], description="what to dissect")
     search: Search = Field(default=Search(), description="units that cause a concept")
+    quality: dict[Name, Quality] = Field(
+        default={}, description="generators whose images are compared with real ones, by unit"
+    )
     omission: Omission | None = Field(
         default=None, description="what generators leave out; for the rows of chapter 5"
     )
@@ -887,6 +1023,19 @@ class Config(Section):
         attack, ranking = self.rows.pnas_fig_5, self.rows.pnas_fig_2
         if attack and (ranking is None or ranking.network != attack.network):
             raise ValueError("rows.pnas_fig_5 needs rows.pnas_fig_2 of the same network")
+        return self
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "Config":
+        if self.quality and self.features is None:
+            raise ValueError("features: missing; quality compares images by them")
+        return self
+
+    @model_validator(mode="after")
+    def _rated(self) -> "Config":
+        shown, judged = self.rows.fig_a_3, self.rows.sec_a_2_human_eval
+        if shown and shown != judged:
+            raise ValueError("rows.fig_a_3 needs rows.sec_a_2_human_eval with the same settings")
         return self
 
     @model_validator(mode="after")
@@ -1079,7 +1228,14 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             if entry.network in networks:
                 layers = list(config.networks[entry.network].layers)
                 yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
+    for name, quality in config.quality.items():
+        yield f"quality.{name}", name, networks
+        yield f"quality.{name}.real", quality.real, datasets
+        if name in networks:
+            yield f"quality.{name}.layer", quality.layer, list(config.networks[name].layers)
     for row, section in config.rows:
+        if isinstance(section, Judged):
+            yield f"rows.{row}.network", section.network, list(config.quality)
         for key, name in named(section):
             if isinstance(section, Omitted | Inverted) and key.startswith("dataset"):
                 yield f"rows.{row}.{key}", name, datasets
@@ -1089,6 +1245,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
                 "validation",
                 "train",
                 "test",
+                "real",
             ):
                 yield f"rows.{row}.{key}", name, [*datasets, *config.generated]
                 continue
@@ -1121,13 +1278,13 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
     if isinstance(section, Units):
         for i, unit in enumerate(section.networks):
             yield f"networks.{i}.layer", unit.network, unit.layer
-    if isinstance(section, PnasFig3):
+    if isinstance(section, PnasFig3 | Banner | Rated):
         yield "layer", section.network, section.layer
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
     """(key, name) of the datasets and networks that a row names."""
-    for key in ("dataset", "validation", "train", "test", "network"):
+    for key in ("dataset", "validation", "train", "test", "real", "network"):
         if (name := getattr(section, key, None)) is not None:
             yield key, name
     if (detector := getattr(section, "detector", None)) is not None:

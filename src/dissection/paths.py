@@ -58,6 +58,11 @@ def causal(profile: str, dataset: str, network: str, concept: str) -> Path:
     return results(profile) / "causal" / dataset / network / concept
 
 
+def quality(profile: str, network: str) -> Path:
+    """Folder of how realistic a generator's images are, and of the pairs that raters compare."""
+    return results(profile) / "quality" / network
+
+
 def omission(profile: str, dataset: str) -> Path:
     """Folder of photographs compared with what generators draw of them."""
     return results(profile) / "omit" / dataset

@@ -106,8 +106,7 @@ rule dissect:
     wildcard_constraints:
         dataset=any_of([*CONFIG.datasets, *CONFIG.generated]),
         network=any_of(CONFIG.networks),
-    # many networks: side by side, for torch starts on one core; few: one by one, each on all cores
-    threads: 1 if len(DISSECTIONS) > 3 else MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,

@@ -27,7 +27,7 @@ rule compare:
         log_of("compare", "{dataset}.tsv")
     wildcard_constraints:
         dataset=any_of(COMPARED),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,

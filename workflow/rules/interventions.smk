@@ -33,7 +33,7 @@ def intervened(wildcards):
     """Images and weights; and the dissection, or the ranking of units, that a job goes by."""
     section = getattr(CONFIG.rows, wildcards.row)
     found = {"data": evaluated(*intervening(wildcards.row))}
-    if wildcards.row in ("pnas_fig_1", "pnas_fig_3", "pnas_fig_4"):
+    if wildcards.row in ("pnas_fig_1", "pnas_fig_3", "pnas_fig_4", "fig_slides_banner"):
         names = "iou.safetensors", "concepts.csv"
         found["dissection"] = [units(section.dataset, section.network, name) for name in names]
     if wildcards.row == "pnas_fig_5":
@@ -61,7 +61,7 @@ rule cause:
     wildcard_constraints:
         dataset=any_of(CONFIG.generated),
         network=any_of(CONFIG.networks),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
@@ -96,7 +96,7 @@ rule intervene:
         log_of("intervene", "{row}.tsv")
     wildcard_constraints:
         row=any_of(JOBS),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,

@@ -152,8 +152,8 @@ def agreement(
     and of these the share whose label most raters find descriptive (network_dissection) and of whose
     written phrases most of the second group do (human_consistency).
     """
-    yes = _majority(answers)
-    again = _majority(second) if second is not None else pd.Series(dtype=float)
+    yes = majority(answers)
+    again = majority(second) if second is not None else pd.Series(dtype=float)
     lines = []
     for layer, number in units.items():
         agreed = [u for u, most in _of(yes, layer, "written").items() if most]
@@ -168,7 +168,7 @@ def agreement(
     return pd.DataFrame(lines)
 
 
-def _majority(answers: pd.DataFrame) -> pd.Series:
+def majority(answers: pd.DataFrame) -> pd.Series:
     """(layer, unit, source) -> whether more than half of the answers are yes."""
     answered = answers[answers["answer"].isin(["yes", "no"])]
     share = (answered["answer"] == "yes").groupby(

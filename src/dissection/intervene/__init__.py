@@ -12,4 +12,6 @@ JOBS = {  # what measures a row, by module and function
     "fig_4_10": ("objects", "remove_each"),
     "fig_4_11": ("objects", "insert"),
     "fig_a_6": ("objects", "follow"),
+    "fig_4_7": ("variants", "distances"),
+    "fig_slides_banner": ("banner", "remove_banner"),
 }

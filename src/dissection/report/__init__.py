@@ -43,9 +43,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As printed: Table 3.1, Figure A-7, PNAS figure 1, Slides."""
+        """As printed: Table 3.1, Figure A-7, Section A.2, PNAS figure 1, Slides."""
         paper, number = self.id.startswith("pnas_"), self.id.removeprefix("pnas_")
         kind, _, number = number.partition("_")
+        if kind == "sec":
+            return f"Section {'.'.join(number.split('_')[:2]).upper()}"
         if kind == "table":
             return f"Table {number.replace('_', '.').upper()}"
         if number.startswith("slides_"):

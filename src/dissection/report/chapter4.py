@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dissection import paths
-from dissection.config import Config, Units
+from dissection.config import Config, Counts, Units
 from dissection.dissect.protocols import PROTOCOLS
 from dissection.dissected import iou_of
 from dissection.report import Row, section
@@ -149,7 +149,65 @@ def _fig_a_7_values(table: pd.DataFrame) -> Values:
     return values
 
 
+# Figure 4-7
+
+
+def _fig_4_7(config: Config, threads: int) -> pd.DataFrame:
+    """part `concept`: `concepts_of` each network's layer; `unit`: the best unit of each of the row's concepts;
+    `distance`: the sliced Wasserstein distance to real images by level of the pyramid."""
+    row = "fig_4_7"
+    spec = section(config, row)
+    tables = [matched(config, row, strips=False).assign(part="concept")]
+    for name, network in spec.networks.items():
+        for published, layer in spec.layers.items():
+            best = [
+                {"network": name, "layer": published, "concept": concept}
+                | best_unit(config, spec, network, layer, concept)
+                for concept in spec.concepts
+            ]
+            tables.append(pd.DataFrame(best).assign(part="unit"))
+    distances = pd.read_csv(paths.intervention(config.profile, row) / "distances.csv")
+    table = pd.concat([*tables, distances.assign(part="distance")], ignore_index=True)
+    whole = dict.fromkeys(("unit", "units", "layer_units", "images", "level"), "Int64")
+    return table[["part", *(c for c in table if c != "part")]].astype(whole)
+
+
+def _fig_4_7_values(table: pd.DataFrame) -> Values:
+    """`swd`: 1000 times the mean over the levels; `swd_real`: between two sets of as many real images."""
+    concepts = part(table, "concept").fillna({"label": "", "category": ""})
+    found = counted(concepts, "network")
+    distances = part(table, "distance").groupby("network", sort=False)["swd"].mean().to_dict()
+    names = {name: {c: found[c][name] for c in CATEGORIES} for name in found["classes"]}
+    values: Values = {c: {name: of[c] for name, of in names.items()} for c in CATEGORIES}
+    values["total"] = found["total"]
+    values["class_types"] = {name: sum(found["classes"][name].values()) for name in names}
+    values["swd_real"] = distances.pop("real")
+    values["swd"] = distances
+    for unit in part(table, "unit").to_dict("records"):
+        best = values.setdefault(f"best_{unit['concept']}_unit", {})
+        best[f"{unit['network']}_{unit['unit']}"] = unit["iou"]
+    return values
+
+
+def _fig_4_7_inputs(config: Config) -> dict[str, Path]:
+    files = _inputs("fig_4_7", pages=True)(config)
+    return files | {"distances": paths.intervention(config.profile, "fig_4_7")}
+
+
 # Figure 4-3
+
+
+def best_unit(config: Config, spec: Any, network: str, layer: str, concept: str) -> Values:
+    """unit, label, category, iou (with the concept), strip, sha256 of the unit that matches the concept best."""
+    dataset = spec.on(network) if isinstance(spec, Counts) else spec.dataset
+    units = read_units(config, dataset, network, spec.protocol)
+    iou = iou_of(paths.units(config.profile, dataset, network), layer, spec.protocol, concept)
+    number = int(iou.argmax())
+    unit = units[(units["layer"] == layer) & (units["unit"] == number)].iloc[0]
+    return {
+        "unit": number, "label": unit["label"], "category": unit["category"], "iou": iou[number],
+        **strip_of(config, dataset, unit),
+    }  # fmt: skip
 
 
 def _fig_4_3(config: Config, threads: int) -> pd.DataFrame:
@@ -157,17 +215,23 @@ def _fig_4_3(config: Config, threads: int) -> pd.DataFrame:
     spec: Units = section(config, "fig_4_3")
     lines = []
     for of in spec.networks:
-        units = read_units(config, spec.dataset, of.network, spec.protocol)
-        folder = paths.units(config.profile, spec.dataset, of.network)
-        iou = iou_of(folder, of.layer, spec.protocol, of.concept)
-        number = int(iou.argmax())
-        unit = units[(units["layer"] == of.layer) & (units["unit"] == number)].iloc[0]
+        unit = best_unit(config, spec, of.network, of.layer, of.concept)
         lines.append({
-            "published": of.published or "", "network": of.network, "layer": of.layer, "unit": number,
-            "concept": of.concept, "label": unit["label"], "category": unit["category"], "iou": iou[number],
-            "images": config.generated[spec.dataset].images, **strip_of(config, spec.dataset, unit),
+            "published": of.published or "", "network": of.network, "layer": of.layer, "concept": of.concept,
+            "images": config.generated[spec.dataset].images, **unit,
         })  # fmt: skip
-    return pd.DataFrame(lines)
+    first = [
+        "published",
+        "network",
+        "layer",
+        "unit",
+        "concept",
+        "label",
+        "category",
+        "iou",
+        "images",
+    ]
+    return pd.DataFrame(lines)[[*first, "strip", "sha256"]]
 
 
 def _fig_4_3_values(table: pd.DataFrame) -> Values:
@@ -299,6 +363,23 @@ ROWS = (
     ),
     _row("fig_4_5", "Units by scene", MATCHED, _fig_4_5_values, strips=True),
     _row("fig_4_6", "Units by layer", MATCHED, _fig_4_6_values, strips=True),
+    Row(
+        "fig_4_7",
+        "Units by variant of training",
+        MATCHED
+        + " The sliced Wasserstein distance (SWD) to images that the generators learned from, or their like: 1000"
+        " times the mean over the levels of the images' Laplacian pyramids, as it is published. It cannot be less"
+        " than that between two sets of as many real images (real).",
+        _fig_4_7_inputs,
+        used_by("fig_4_7"),
+        _fig_4_7,
+        _fig_4_7_values,
+        lambda table: {
+            key: value
+            for key, value in _fig_4_7_values(table).items()
+            if key in ("total", "class_types", "swd", "swd_real")
+        },
+    ),
     _row(
         "fig_a_7",
         "Units while a generator is trained",

@@ -14,7 +14,7 @@ import pandas as pd
 from dissection import paths
 from dissection.config import Config
 from dissection.report import Row, section
-from dissection.report.chapter3 import used_by
+from dissection.report.chapter3 import read_units, strip_of, used_by
 from dissection.report.interventions import part, pictures
 
 Values = dict[str, Any]
@@ -113,6 +113,57 @@ def _fig_a_6_values(table: pd.DataFrame) -> Values:
     }
 
 
+def _banner(config: Config, threads: int) -> pd.DataFrame:
+    """part `unit`: the units, with what dissection says of those that are ablated in the pictures and their images;
+    `removal` and `detector`: the job's; `image`."""
+    row = "fig_slides_banner"
+    spec, folder = section(config, row), paths.intervention(config.profile, row)
+    units = pd.read_csv(folder / "units.csv")
+    known = read_units(config, spec.dataset, spec.network, spec.protocol)
+    of_layer = known[known["layer"] == spec.layer].set_index("unit", drop=False)
+    shown = of_layer.loc[units["unit"].head(spec.units)].reset_index(drop=True)
+    strips = pd.DataFrame([strip_of(config, spec.dataset, unit) for _, unit in shown.iterrows()])
+    units = units.join(shown[["label", "category", "iou"]]).join(strips)
+    tables = [units.assign(part="unit")]
+    for name in ("removal", "detector"):
+        if (folder / f"{name}.csv").exists():
+            tables.append(pd.read_csv(folder / f"{name}.csv").assign(part=name))
+    lines = pd.concat([*tables, pictures(folder)], ignore_index=True)
+    lines = lines[["part", *(c for c in lines if c != "part")]]
+    whole = ["unit", "rank", "units", "images"]
+    return lines.astype({c: "Int64" for c in whole if c in lines})
+
+
+def _banner_values(table: pd.DataFrame) -> Values:
+    """Of the banners' rows, the share that is gone without the units of the pictures, and without random ones."""
+    units = part(table, "unit")
+    named = [int(unit) for unit in units.loc[units["strip"].notna(), "unit"]]
+    values: Values = {"watermark_units_layer4": {"named": named}}
+    lines = part(table, "removal")
+    if lines.empty:
+        return values
+    of = lines[lines["units"] == len(named)].set_index("order")
+    removed = 1 - of["after"] / of["before"]
+    sample = part(table, "detector").set_index("sample")
+    return values | {
+        "banner": {
+            "units": len(named),
+            "removed": removed.get("found"),
+            "removed_by_iou": removed.get("iou"),
+            "removed_random": removed.get("random"),
+            **of.loc["found", ["before", "after", "text_before", "text_after"]],
+        },
+        "images_with_banner": sample["banners"].to_dict(),
+    }
+
+
+def _banner_inputs(config: Config) -> dict[str, Path]:
+    spec = section(config, "fig_slides_banner")
+    folder = paths.units(config.profile, spec.dataset, spec.network)
+    files = {name: folder / name for name in ("units.csv", "pages")}
+    return files | _inputs("fig_slides_banner")(config)
+
+
 def _row(id: str, title: str, caption: str, values, metrics=None, **more) -> Row:
     return Row(
         id, title, caption, _inputs(id), used_by(id), _table(id), values, metrics or values, **more
@@ -175,5 +226,20 @@ ROWS = (
             if key in ("a_removed_at", "d_added")
         },
         texts=_pnas_texts,
+    ),
+    Row(
+        "fig_slides_banner",
+        "Banner units, and what is behind the banner",
+        "Units that draw a banner of text at the bottom of images, ablated everywhere. As segmenters know little of"
+        " text, a classifier learned from labelled scenes tells which rows of pixels are of a banner (its precision and"
+        " recall on other scenes are in the table), and a unit draws banners as far as their likelihood falls without"
+        " it; found on some images, tested on others. Beside them, units by IoU with the segmenter's text, and random"
+        " ones. Faint words across the middle of a scene, as some of these scenes have them, cannot be told in images"
+        " of 32 pixels and are not looked for.",
+        _banner_inputs,
+        used_by("fig_slides_banner"),
+        _banner,
+        _banner_values,
+        lambda table: _banner_values(table).get("banner", {}),
     ),
 )

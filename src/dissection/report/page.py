@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from dissection import paths, published, style
-from dissection.config import Config
+from dissection.config import Config, Judged, Preferred
 from dissection.published.claims import FAILS, HOLDS, UNTESTED, judge, show
 from dissection.report.rows import ROWS, Row
 
@@ -202,7 +202,8 @@ def _jobs(config: Config, row: Row, benchmarks: Path) -> Iterator[dict[str, Any]
     """Snakemake's measurements of the jobs behind a row."""
     datasets, networks = row.uses(config)
     dissections = [f"dissect/{d}/{n}" for n in networks for d in datasets]
-    for job in (*dissections, f"intervene/{row.id}", row.id, f"figure/{row.id}"):
+    judged = [f"quality/{n}" for n in networks if isinstance(getattr(config.rows, row.id), Judged)]
+    for job in (*dissections, *judged, f"intervene/{row.id}", row.id, f"figure/{row.id}"):
         path = benchmarks / f"{job}.tsv"
         if path.exists():
             with open(path, encoding="utf-8", newline="") as file:
@@ -235,6 +236,8 @@ def _links(config: Config, row: Row, folder: Path) -> Iterator[dict[str, str]]:
     for dataset in datasets:
         for network in networks:
             files[f"units of {network}"] = _pages(config, dataset, network)
+    if isinstance(spec := getattr(config.rows, row.id), Preferred):
+        files["pairs for raters"] = paths.quality(config.profile, spec.network) / "index.html"
     for text, path in files.items():
         if path.exists():
             yield {"text": text, "href": os.path.relpath(path, folder)}
@@ -271,6 +274,7 @@ def _settings(config: Config, row: Row) -> str:
         "datasets": {d: config.datasets[d] for d in datasets if d in config.datasets},
         "generated": {d: config.generated[d] for d in datasets if d in config.generated},
         "networks": {n: config.networks[n] for n in networks},
+        "quality": {n: config.quality[n] for n in networks if n in config.quality},
         "assets": {a: config.assets[a] for a in row.assets(config) if a in config.assets},
     }
     plain = {

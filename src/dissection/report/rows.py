@@ -10,6 +10,8 @@ from dissection.report import (
     chapter3,
     chapter4,
     chapter4_interventions,
+    chapter4_quality,
+    chapter4_rating,
     chapter5,
     chapter5_inversion,
     interventions,
@@ -17,7 +19,12 @@ from dissection.report import (
 
 CHAPTERS: dict[int, tuple[Row, ...]] = {
     3: (*chapter3.ROWS, *interventions.ROWS),
-    4: (*chapter4.ROWS, *chapter4_interventions.ROWS),
+    4: (
+        *chapter4.ROWS,
+        *chapter4_interventions.ROWS,
+        *chapter4_quality.ROWS,
+        *chapter4_rating.ROWS,
+    ),
     5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
