@@ -289,7 +289,9 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return value.model_dump(mode="json", exclude_defaults=True, exclude={"recipe", "adversarial"})
+    return value.model_dump(
+        mode="json", exclude_defaults=True, exclude={"recipe", "adversarial", "inversion"}
+    )
 
 
 def _inline(svg: Path) -> str:
