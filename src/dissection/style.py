@@ -171,6 +171,11 @@ def pairs(rows: "Sequence[Sequence[Axes]]", lines: "DataFrame") -> None:
         for i in range(strip.shape[1] // side):
             said = f"{counted['label'].iloc[i]} {counts.iloc[i]:.1%}"
             axes[1].text((i + 0.5) * side, -0.04 * side, said, ha="center", va="bottom", fontsize=8)
+    some = (chosen["found"] == "omitted").any()
+    rows[0][0].set_title(
+        "most of the classes found omitted" if some else "no class is found omitted; most of the least drawn",
+        fontsize=8, pad=4,
+    )  # fmt: skip
     labels = lines[lines["part"] == "label"][:20]
     rows[-1][0].legend(
         handles=[Patch(color=c, label=t) for c, t in zip(labels["colour"], labels["label"], strict=True)],
