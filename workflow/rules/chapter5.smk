@@ -38,9 +38,7 @@ rule compare:
         gpu=GPU,
         mem_mb=MEM_MB,
     params:
-        settings=lambda w: evaluation_settings(
-            segmenting(w.dataset), [w.dataset], **segmented()
-        ),
+        settings=lambda w: evaluation_settings(segmenting(w.dataset), [w.dataset], **segmented()),
     shell:
         """
         dissection compare \
