@@ -31,6 +31,7 @@ from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
 from dissection.networks.stylegan import DECAY, StyleGAN, ToRGB
+from dissection.networks.stylegan2 import StyleGAN2, doubled
 from dissection.networks.train import CHECKPOINT, save_weights, snapshot
 from dissection.paths import replacing
 
@@ -46,7 +47,7 @@ Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
 def train(config: Config, name: str, images: Dataset, out: Path, device: torch.device) -> None:
     """Train generator `name` on the images. weights.safetensors holds matrices and kernels in float16.
 
-    Raises DissectionError if the network is no ProGAN or StyleGAN with a recipe, if the recipe does not fit
+    Raises DissectionError if the network is no ProGAN, StyleGAN or StyleGAN2 with a recipe, if the recipe does not fit
     it, or if training diverges.
     """
     spec = config.networks[name]
@@ -55,9 +56,9 @@ def train(config: Config, name: str, images: Dataset, out: Path, device: torch.d
         raise DissectionError(f"networks.{name}.adversarial: missing; it says how to train")
     seed = config.seed if recipe.seed is None else recipe.seed
     generator = load_network(spec, None, seed)
-    if not isinstance(generator, ProGAN | StyleGAN):
+    if not isinstance(generator, ProGAN | StyleGAN | StyleGAN2):
         raise DissectionError(
-            f"network {name}: only a ProGAN or a StyleGAN can be trained, not {spec.module}"
+            f"network {name}: only a ProGAN, a StyleGAN or a StyleGAN2 can be trained, not {spec.module}"
         )
     if len(recipe.critic) != len(generator.widths):
         raise DissectionError(
@@ -169,15 +170,8 @@ class GrowingStyle(Growing):
         )
 
     def features(self, z: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        generator, layers = self.generator, 2 * level + 2
-        w = generator.mapping(z)[:, None].expand(-1, layers, -1)
-        if self.training:
-            with torch.no_grad():
-                generator.dlatent_avg.lerp_(w[:, 0].mean(0), 1 - DECAY)
-            if torch.rand(()) < MIXING:
-                other = generator.mapping(torch.randn(z.shape).to(z.device))[:, None]
-                fine = torch.arange(layers) >= torch.randint(1, layers, ())
-                w = torch.where(fine[:, None].to(w.device), other, w)
+        generator = self.generator
+        w = mixed(generator.mapping, z, 2 * level + 2, generator.dlatent_avg, self.training)
         found = generator.synthesis.features(w, level)
         return found[-3] if level else found[-1], found[-1]
 
@@ -194,6 +188,45 @@ class GrowingStyle(Growing):
             state[f"synthesis.ToRGB_lod0.{key}"] = tensor
         small.load_state_dict(state, assign=True)
         return small
+
+
+class GrowingStyle2(nn.Module):
+    """A StyleGAN2, likewise. The image of a coarser resolution is the one that finer layers add to."""
+
+    def __init__(self, generator: StyleGAN2):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, level: int, alpha: float) -> Tensor:
+        generator = self.generator
+        numbers = 2 * len(generator.widths)
+        w = mixed(generator.style, z, numbers, generator.latent_avg, self.training)
+        state = generator.run(generator.start(z)._replace(w=w), until=f"layer{2 * level + 2}")
+        images = generator.get_submodule(f"rgb{level + 1}")(state).rgb
+        if alpha < 1 and state.rgb is not None:
+            images = torch.lerp(doubled(state.rgb), images, alpha)
+        return images
+
+    def grown(self, level: int) -> nn.Module:
+        generator = self.generator
+        with torch.device("meta"):
+            style = len(generator.latent_avg)
+            small = StyleGAN2(generator.latent, generator.widths[: level + 1], style, generator.depth)  # fmt: skip
+        small.load_state_dict({k: generator.state_dict()[k] for k in small.state_dict()}, assign=True)  # fmt: skip
+        return small
+
+
+def mixed(mapping: Any, z: Tensor, layers: int, mean: Tensor, training: bool) -> Tensor:
+    """(n, layers, style): w of z; in training, some batches are of two styles, and the running mean is kept."""
+    w = mapping(z).float()[:, None].expand(-1, layers, -1)
+    if training:
+        with torch.no_grad():
+            mean.lerp_(w[:, 0].mean(0), 1 - DECAY)
+        if torch.rand(()) < MIXING:
+            other = mapping(torch.randn(z.shape).to(z.device)).float()[:, None]
+            fine = torch.arange(layers) >= torch.randint(1, layers, ())
+            w = torch.where(fine[:, None].to(w.device), other, w)
+    return w
 
 
 class Convolution(nn.Module):
@@ -297,15 +330,15 @@ class Training:
 
     def __init__(
         self,
-        generator: ProGAN | StyleGAN,
+        generator: ProGAN | StyleGAN | StyleGAN2,
         critic: Critic,
         recipe: Adversarial,
         device: torch.device,
     ):
         self.recipe, self.device = recipe, device
         self.levels = len(generator.widths)
-        growing = Growing if isinstance(generator, ProGAN) else GrowingStyle
-        self.generator = self._place(growing(generator))
+        kinds = {ProGAN: Growing, StyleGAN: GrowingStyle, StyleGAN2: GrowingStyle2}
+        self.generator = self._place(kinds[type(generator)](generator))
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.critic = self._place(critic)
         self.optimizers = [
@@ -453,7 +486,9 @@ def _fit(
 
 
 @torch.inference_mode()
-def _draw_samples(generator: ProGAN | StyleGAN, out: Path, device: torch.device) -> None:
+def _draw_samples(
+    generator: ProGAN | StyleGAN | StyleGAN2, out: Path, device: torch.device
+) -> None:
     """samples.png: the first SAMPLES images of seed 1, eight in a row."""
     training = generator.training
     images = generator.eval()(latents(1, 0, SAMPLES, generator.latent).to(device))
