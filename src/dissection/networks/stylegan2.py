@@ -75,7 +75,9 @@ def noise_of(seed: Tensor | None, count: int, layer: int, height: int, width: in
 
 def doubled(rgb: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, c, 2 h, 2 w), smoothed; it is 0 beyond the border."""
-    padded = F.pad(rgb, (1, 1, 1, 1))  # beside a border of zeros, bilinear weights are those of SMOOTH
+    padded = F.pad(
+        rgb, (1, 1, 1, 1)
+    )  # beside a border of zeros, bilinear weights are those of SMOOTH
     return F.interpolate(padded, scale_factor=2.0, mode="bilinear")[..., 2:-2, 2:-2]
 
 
