@@ -1,5 +1,6 @@
 """StyleGAN2: its definition, published layouts of its weights, truncation, noise, and training."""
 
+import itertools
 import math
 
 import numpy as np
@@ -52,7 +53,7 @@ def published_shapes(latent, widths, style, depth):
     modulated("conv1", widths[0], widths[0], 3)
     modulated("to_rgb1", widths[0], 3, 1)
     shapes["noises.noise_0"] = (1, 1, 4, 4)
-    for n, (inputs, units) in enumerate(zip(widths, widths[1:], strict=False)):
+    for n, (inputs, units) in enumerate(itertools.pairwise(widths)):
         modulated(f"convs.{2 * n}", inputs, units, 3)
         shapes[f"convs.{2 * n}.conv.blur.kernel"] = (4, 4)
         modulated(f"convs.{2 * n + 1}", units, units, 3)

@@ -86,9 +86,9 @@ def face(c: Canvas, close: bool = False) -> None:
     lips = mix(skin, (196, 60, 70), 0.62 if long_hair else 0.42)
     if smile:
         xs = np.linspace(-1, 1, 9)
-        for spread, lift, depth, colour in ((0.95, 0.0, 0.088 * large, lips), (0.82, 0.004, 0.066 * large, (252, 250, 246))):
+        for spread, lift, depth, colour in ((0.95, 0.0, 0.088, lips), (0.82, 0.004, 0.066, (252, 250, 246))):
             upper = np.stack([mx + xs * mw, my - 0.022 * xs**2 + lift], 1)
-            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * (1 - xs**2)], 1)
+            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * large * (1 - xs**2)], 1)
             c.poly(np.concatenate([upper, lower]), colour, "person.head.mouth", "skin")
     else:
         c.oval(mx, my + 0.008, mw, 0.021 * large, lips, "person.head.mouth", "skin")
