@@ -117,6 +117,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         elif path.suffix in TORCH_FORMATS:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             state = saved.get("state_dict", saved) if isinstance(saved, dict) else saved
+            if isinstance(saved, dict) and "g_ema" in saved:  # a StyleGAN2, its mean w beside it
+                mean = {key: saved[key] for key in ("latent_avg",) if key in saved}
+                state = saved["g_ema"] | mean
         else:
             known = ", ".join((".safetensors", *TORCH_FORMATS, ".caffemodel", ".params"))
             raise DissectionError(f"weights {path}: unknown format; expected {known}")
@@ -139,6 +142,11 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> Non
     state = {
         name if name in own else key: state[key] for key, name in names.items() if name is not None
     }
+    for name, tensor in own.items():  # axes of length 1 were left out in some layouts
+        if name in state and [n for n in state[name].shape if n > 1] == [
+            n for n in tensor.shape if n > 1
+        ]:
+            state[name] = state[name].reshape(tensor.shape)
     problems = {
         # batch norm counts its batches since torch 0.4.1 only; evaluation does not need the count
         "missing": [k for k in own if k not in state and not k.endswith("num_batches_tracked")],
