@@ -21,9 +21,18 @@ from tqdm import tqdm
 
 from dissection.errors import DissectionError
 from dissection.networks.stylegan import GAIN
-from dissection.rewrite.layers import Box, Cut, Ending, Memory, activation, columns
+from dissection.rewrite.layers import (
+    Box,
+    Cut,
+    Ending,
+    Memory,
+    activation,
+    columns,
+    matrix_of,
+    weight_of,
+)
 
-UNITS = 32  # at a time, on a processor
+UNITS = 256  # at a time, on a processor
 
 Descent = Literal["pgd", "lambda", "layer"]
 
@@ -31,7 +40,7 @@ Descent = Literal["pgd", "lambda", "layer"]
 class Goal(NamedTuple):
     """K* -> V*, at the cells of a patch.
 
-    keys: (inputs * taps, cells); target: (units, cells); ending: what follows the linear map, its `add` (units, cells).
+    keys: (taps * inputs, cells); target: (units, cells); ending: what follows the linear map, its `add` (units, cells).
     """
 
     keys: Tensor
@@ -109,16 +118,14 @@ def solve(goal: Goal, weight: Tensor, directions: Tensor) -> Tensor:
     """
     if goal.ending is not None:
         raise DissectionError("closed form: the layer is not linear; use pgd or lambda")
-    start = weight.flatten(1).double()
-    missing = goal.target.double() - start @ goal.keys.double()
+    missing = goal.target.double() - matrix_of(weight).double() @ goal.keys.double()
     found = missing @ torch.linalg.pinv(contracted(goal.keys.double(), directions.double()))
-    return found.reshape(len(weight), len(directions), *weight.shape[2:])
+    return weight_of(found, len(directions), weight.shape[2:])
 
 
 def contracted(keys: Tensor, directions: Tensor) -> Tensor:
-    """(inputs * taps, cells), (rank, inputs) -> (rank * taps, cells)"""
-    inputs = directions.shape[1]
-    return torch.einsum("ri,itp->rtp", directions, keys.reshape(inputs, -1, keys.shape[1])).flatten(0, 1)  # fmt: skip
+    """(taps * inputs, cells), (rank, inputs) -> (taps * rank, cells)"""
+    return (directions @ keys.reshape(-1, directions.shape[1], keys.shape[1])).flatten(0, 1)
 
 
 def insert(
@@ -133,28 +140,26 @@ def insert(
     always. lambda: of Lambda itself. layer: of W without directions (which are then those of all inputs).
     patience: end once the loss has not fallen for so many steps; then all units go together.
     """
-    weight, inputs = weight.detach(), weight.shape[1]
-    taps = weight[0, 0].numel()
+    start = matrix_of(weight.detach())
     if descent == "layer" or directions is None:
-        descent, directions = "layer", torch.eye(inputs)
-    directions = directions.to(weight)
-    start = weight.reshape(len(weight), inputs, taps)
-    losses = torch.zeros(steps, dtype=torch.float64, device=weight.device)
-    size = len(weight)
-    if descent != "lambda" and weight.device.type == "cpu" and patience is None:
+        descent, directions = "layer", torch.eye(weight.shape[1])
+    directions = directions.to(start)
+    losses = torch.zeros(steps, dtype=torch.float64, device=start.device)
+    size = len(start)
+    if descent != "lambda" and start.device.type == "cpu" and patience is None:
         size = UNITS
-    rounds = -(-len(weight) // size) * steps
+    rounds = -(-len(start) // size) * steps
     bar = tqdm(total=rounds, desc="edit", unit="step", mininterval=1, disable=not progress)
     found = []
     with bar, torch.no_grad():
-        for at in range(0, len(weight), size):
+        for at in range(0, len(start), size):
             units = slice(at, at + size)
             part = _Part(goal, start[units], units, directions if descent == "lambda" else None)
             span = directions if descent == "pgd" else None
             change = _descend(part, span, losses, rate, every, low_rank_gradient, patience, bar)
             if span is not None:  # Lambda = (W_1 - W_0) D
-                change = span @ change.reshape(len(change), inputs, taps)
-            found.append(change.reshape(len(change), -1, *weight.shape[2:]))
+                change = (change.reshape(-1, span.shape[1]) @ span.T).reshape(len(change), -1)
+            found.append(weight_of(change, len(directions), weight.shape[2:]))
     return torch.cat(found), losses
 
 
@@ -165,46 +170,47 @@ class _Part:
     """
 
     def __init__(self, goal: Goal, weight: Tensor, units: slice, directions: Tensor | None):
-        """weight: (units, inputs, taps), W_0."""
-        taps = weight.shape[2]
+        """weight: (units, taps * inputs), W_0."""
         self.target, self.scale = goal.target[units], 1 / goal.target.numel()
-        self.start, self.inputs = weight.flatten(1), goal.keys
+        self.start, self.inputs = weight, goal.keys
         self.base = self.cross = self.fixed = torch.zeros(()).to(weight)
         self.linear = goal.ending is None
         if goal.ending is not None:
             self.add, square = goal.ending.add[units], goal.ending.style.square()
-            self.metric = square.repeat_interleave(taps)
+            taps = weight.shape[1] // len(square)
+            self.metric = square.repeat(taps)
         if directions is not None:
-            self.base = self.start @ goal.keys
+            self.base = weight @ goal.keys
             self.inputs = contracted(goal.keys, directions)
             self.start = torch.zeros(len(weight), len(self.inputs)).to(weight)
             if goal.ending is not None:
-                self.fixed = (weight.square() * square[:, None]).sum((1, 2))
-                self.cross = (directions * square @ weight).flatten(1)
-                self.metric = torch.kron(
-                    directions * square @ directions.T, torch.eye(taps).to(weight)
-                )
-        self.transposed = self.inputs.T.contiguous()
+                across = directions * square
+                self.fixed = weight.square() @ self.metric
+                by_tap = weight.reshape(len(weight), taps, -1)
+                self.cross = (by_tap @ across.T).flatten(1)
+                self.metric = torch.kron(torch.eye(taps).to(weight), across @ directions.T)
+        self.inputs = self.inputs.T.contiguous().T  # one copy serves both products
 
     def gradient(self, x: Tensor, into: Tensor) -> Tensor:
         """The gradient of the loss by x, written into `into`; the loss, ()."""
         linear = torch.addmm(self.base, x, self.inputs)
         if self.linear:
             missing = linear - self.target
-            torch.mm(missing.sign() * self.scale, self.transposed, out=into)
+            torch.mm(missing.sign() * self.scale, self.inputs.T, out=into)
             return missing.abs().sum() * self.scale
         if self.metric.dim() == 1:
             torch.mul(x, self.metric, out=into)
-            norm = torch.linalg.vecdot(x, into)
+            norm = x.square() @ self.metric
         else:
             torch.addmm(self.cross, x, self.metric, out=into)
             norm = torch.linalg.vecdot(x, into + self.cross) + self.fixed
         by = torch.rsqrt(norm + 1e-8)[:, None]
         before = linear * by + self.add
         missing = activation(before) - self.target
-        back = missing.sign() * torch.where(before > 0, GAIN * self.scale, 0.2 * GAIN * self.scale)
+        back = missing.sign() * (GAIN * self.scale)
+        back = torch.where(before > 0, back, 0.2 * back)
         into *= -(back * linear).sum(1, keepdim=True) * by**3  # through the norm
-        into.addmm_(back * by, self.transposed)
+        into.addmm_(back * by, self.inputs.T)
         return missing.abs().sum() * self.scale
 
 
@@ -235,6 +241,5 @@ def _descend(part: _Part, span: Tensor | None, losses: Tensor, rate: float, ever
 
 
 def _projected(change: Tensor, span: Tensor) -> Tensor:
-    """(units, inputs * taps), (rank, inputs) orthonormal -> (units, inputs * taps)"""
-    by_input = change.reshape(len(change), span.shape[1], -1)
-    return (span.T @ (span @ by_input)).reshape_as(change)
+    """(units, taps * inputs), (rank, inputs) orthonormal -> (units, taps * inputs)"""
+    return (change.reshape(-1, span.shape[1]) @ span.T @ span).reshape_as(change)

@@ -10,6 +10,7 @@ before its scale, bias and activation: a linear layer. h' = 2 h where a StyleGAN
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -173,7 +174,7 @@ Box = tuple[slice, slice]  # rows and columns
 
 
 def columns(memory: Memory, key: Tensor, box: Box, padded: bool) -> Tensor:
-    """(inputs * kh * kw, cells): what the flattened weight is multiplied by for the linear map's values in a box.
+    """(kh * kw * inputs, cells): what `matrix_of` the weight is multiplied by for the linear map's values in a box.
 
     key: (1, inputs, h, w); box: of its cells. padded: there is nothing but zeros beyond the box, as in the
     authors' code; else its neighbours are there.
@@ -188,7 +189,19 @@ def columns(memory: Memory, key: Tensor, box: Box, padded: bool) -> Tensor:
     times = found.shape[2] // key[:, :, rows, across].shape[2]
     top, left = ((side.start - at) * times for side, at in zip(box, starts, strict=True))
     height, width = ((side.stop - side.start) * times for side in box)
-    return found[:, :, top : top + height, left : left + width].reshape(-1, height * width)
+    inside = found[:, :, top : top + height, left : left + width]
+    return inside.transpose(0, 1).reshape(-1, height * width)
+
+
+def matrix_of(weight: Tensor) -> Tensor:
+    """(units, inputs, kh, kw) -> (units, kh * kw * inputs)"""
+    return weight.flatten(2).transpose(1, 2).flatten(1)
+
+
+def weight_of(matrix: Tensor, inputs: int, kernel: Sequence[int]) -> Tensor:
+    """The inverse of `matrix_of`."""
+    by_tap = matrix.reshape(len(matrix), -1, inputs).transpose(1, 2)
+    return by_tap.reshape(len(matrix), inputs, *kernel).contiguous()
 
 
 @torch.no_grad()
