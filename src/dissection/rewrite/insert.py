@@ -199,8 +199,8 @@ class _Part:
             torch.mm(missing.sign() * self.scale, self.inputs.T, out=into)
             return missing.abs().sum() * self.scale
         if self.metric.dim() == 1:
+            norm = torch.mul(x, x, out=into) @ self.metric
             torch.mul(x, self.metric, out=into)
-            norm = x.square() @ self.metric
         else:
             torch.addmm(self.cross, x, self.metric, out=into)
             norm = torch.linalg.vecdot(x, into + self.cross) + self.fixed

@@ -132,10 +132,9 @@ def read_session(path: Path, **given: Any) -> Session:
         raise DissectionError(f"session {path}: cannot be read ({error})") from None
     if not isinstance(data, dict):
         raise DissectionError(f"session {path}: expected an object with paste and object")
-    if isinstance(data.get("paste"), list):  # the authors'; `query` is a search in their interface
-        data = {name: data[name] for name in ("object", "paste") if name in data} | {
-            "context": data.get("key", [])
-        }
+    data.pop("query", None)  # a search in the authors' interface
+    if "key" in data:
+        data["context"] = data.pop("key")
     given = {name: value for name, value in given.items() if value is not None}
     settings = {name: given.pop(name) for name in Settings.model_fields if name in given}
     data |= given
