@@ -257,6 +257,70 @@ def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 
 
 @app.command()
+def moments(
+    config: Profile,
+    network: NetworkName,
+    layer: Annotated[str, typer.Option(help="printed name of the layer")],
+    out: Out,
+    truncation: Annotated[float | None, typer.Option(help="psi; default: the network's")] = None,
+    images: Annotated[int, typer.Option(min=1, help="images to take keys from")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="of z")] = 1,
+    threads: Threads = 1,
+) -> None:
+    """Gather the second moments of the keys of a generator's layer, for edits of it."""
+    from dissection.rewrite.job import gather
+
+    profile = load(config)
+    _use_threads(threads)
+    gather(profile, network, layer, truncation, images, seed, out, _device(profile))
+
+
+@app.command()
+def rewrite(
+    config: Profile,
+    session: Annotated[Path, typer.Option(help="JSON of what is to be copied where; ours or the authors'")],
+    out: Out,
+    moments: Annotated[Path | None, typer.Option(help="file of `dissection moments`; else gathered now")] = None,
+    images: Annotated[int, typer.Option(min=1, help="images to gather moments from")] = 1000,
+    network: Annotated[str | None, typer.Option(help="instead of the session's, as all below")] = None,
+    layer: Annotated[str | None, typer.Option(help="printed name of the layer")] = None,
+    truncation: Annotated[float | None, typer.Option(help="psi")] = None,
+    method: Annotated[str | None, typer.Option(help="pgd, lambda or layer")] = None,
+    rank: Annotated[int | None, typer.Option(help="number of directions")] = None,
+    steps: Annotated[int | None, typer.Option(help="of Adam")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="of Adam")] = None,
+    erase: Annotated[int | None, typer.Option(help="units to do without, instead of a copy")] = None,
+    threads: Threads = 1,
+) -> None:  # fmt: skip
+    """Make an edit of a generator from a session: copy, paste, context."""
+    from dissection.rewrite.job import make
+    from dissection.rewrite.sessions import read_session
+
+    profile = load(config)
+    asked = read_session(
+        session, network=network, layer=layer, truncation=truncation, method=method, rank=rank,
+        steps=steps, learning_rate=learning_rate, erase=erase,
+    )  # fmt: skip
+    _use_threads(threads)
+    make(profile, asked, moments, images, out, _device(profile))
+
+
+@app.command()
+def apply(
+    config: Profile,
+    network: NetworkName,
+    edit: Annotated[list[Path], typer.Option(help="file of an edit, or of several")],
+    out: Out,
+) -> None:
+    """Write a generator's weights with edits made in them, in the layout of its own file."""
+    from dissection.rewrite.job import write_weights
+
+    profile = load(config)
+    _named(profile, "networks", network)
+    write_weights(profile, network, edit, out)
+
+
+@app.command()
 def survey(
     config: Profile,
     units: Annotated[Path, typer.Option(help="folder of the dissection")],
