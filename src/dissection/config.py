@@ -455,17 +455,24 @@ class Reconstruction(Section):
     )
 
 
-class Perceptual(Section):
-    """How far apart two images look, by LPIPS (Zhang et al. 2018)."""
+class Layered(Section):
+    """Images as several layers of a network see them."""
 
-    name: str = Field(description="what tables call it; LPIPS only if that it is")
     network: str = Field(description="network of the profile")
-    layers: list[str] = Field(min_length=1, description="printed names of its layers")
-    heads: str | None = Field(
-        default=None, description="asset of the published weights of the layers' units; none: 1"
+    layers: list[str] = Field(
+        min_length=1, description="printed names of its layers, from fine to coarse"
     )
     size: int | None = Field(
         default=None, gt=0, description="that images are scaled to; none: as they are"
+    )
+
+
+class Perceptual(Layered):
+    """How far apart two images look, by LPIPS (Zhang et al. 2018)."""
+
+    name: str = Field(description="what tables call it; LPIPS only if that it is")
+    heads: str | None = Field(
+        default=None, description="asset of the published weights of the layers' units; none: 1"
     )
 
 
@@ -498,6 +505,9 @@ class Judging(Section):
     smile: Attribute | None = Field(default=None, description="of smiles")
     mouth: Finder | None = Field(default=None, description="where a face may change")
     text: Finder | None = Field(default=None, description="of watermarks")
+    correspondence: Layered | None = Field(
+        default=None, description="of images, along which a baseline carries an example"
+    )
 
 
 class Dissection(Section):

@@ -10,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 
-def _convolution(inputs: int, units: int, kernel: int = 1, stride: int = 1, bias: bool = True,
-                 **more: int) -> list[nn.Module]:  # fmt: skip
-    conv = nn.Conv2d(inputs, units, kernel, stride, bias=bias, **more)
+def _convolution(
+    inputs: int, units: int, kernel: int = 1, stride: int = 1, bias: bool = True
+) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, units, kernel, stride, bias=bias)
     return [conv, nn.BatchNorm2d(units), nn.ReLU()]
 
 
 def _separable(inputs: int, units: int) -> nn.Sequential:
-    apart = _convolution(inputs, inputs, 3, bias=False, padding=1, groups=inputs)
-    return nn.Sequential(*apart, *_convolution(inputs, units, bias=False))
+    apart = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+    mixed = _convolution(inputs, units, bias=False)
+    return nn.Sequential(apart, nn.BatchNorm2d(inputs), nn.ReLU(), *mixed)
 
 
 class Squeezed(nn.Module):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from dissection.config import Config
+from dissection.config import Config, Layered
 from dissection.errors import DissectionError
 from dissection.networks import (
     Preprocess,
@@ -106,17 +106,21 @@ class Heads(nn.Module):
             self.add_module(f"lin{number}", head)
 
 
+def load_pyramid(config: Config, spec: Layered, device: torch.device) -> Pyramid:
+    network, preprocess = network_of(config, spec.network, device)
+    layers = [config.networks[spec.network].layers[name] for name in spec.layers]
+    return Pyramid(network, layers, preprocess, spec.size)
+
+
 def load_lpips(config: Config, device: torch.device) -> LPIPS:
     """Of the profile's `judging.perceptual`. Raises DissectionError if there is none, or its heads do not fit."""
     spec = config.judging.perceptual if config.judging else None
     if spec is None:
         raise DissectionError("judging.perceptual: missing; it says what compares images")
-    network, preprocess = network_of(config, spec.network, device)
-    layers = [config.networks[spec.network].layers[name] for name in spec.layers]
-    pyramid = Pyramid(network, layers, preprocess, spec.size)
+    pyramid = load_pyramid(config, spec, device)
     if spec.heads is None:
         return LPIPS(spec.name, pyramid)
-    side = spec.size or preprocess.size
+    side = spec.size or pyramid.preprocess.size
     blank = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     heads = Heads([features.shape[1] for features in pyramid(blank)])
     path = asset_of(config, spec.heads)

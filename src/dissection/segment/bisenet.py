@@ -62,11 +62,12 @@ class ResNet18(nn.Module):
             inputs = units
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.layer1(self.maxpool(torch.relu(self.bn1(self.conv1(x)))))
-        found = [self.layer2(x)]
-        for layer in (self.layer3, self.layer4):
-            found.append(layer(found[-1]))
-        return found
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        found = []
+        for number in range(1, 5):
+            x = self.get_submodule(f"layer{number}")(x)
+            found.append(x)
+        return found[1:]
 
 
 class Attention(nn.Module):
