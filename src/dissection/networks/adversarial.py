@@ -31,7 +31,7 @@ from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
 from dissection.networks.stylegan import DECAY, StyleGAN, ToRGB
-from dissection.networks.stylegan2 import StyleGAN2, doubled
+from dissection.networks.stylegan2 import State, StyleGAN2, doubled
 from dissection.networks.train import CHECKPOINT, save_weights, snapshot
 from dissection.paths import replacing
 
@@ -201,7 +201,7 @@ class GrowingStyle2(nn.Module):
         generator = self.generator
         numbers = 2 * len(generator.widths)
         w = mixed(generator.style, z, numbers, generator.latent_avg, self.training)
-        state = generator.run(generator.start(z)._replace(w=w), until=f"layer{2 * level + 2}")
+        state = generator.run(State(w, w, None), until=f"layer{2 * level + 2}")
         images = generator.get_submodule(f"rgb{level + 1}")(state).rgb
         if alpha < 1 and state.rgb is not None:
             images = torch.lerp(doubled(state.rgb), images, alpha)
