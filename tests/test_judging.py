@@ -1,5 +1,6 @@
 """What edits are judged by: LPIPS by hand, published layouts, judges that learn, pixels and watermarks counted."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,17 @@ from dissection.networks import Preprocess, load_network, load_state
 from dissection.networks.slim import slim_cnn
 from dissection.networks.vgg import vgg16
 from dissection.rewrite.counts import converted, told, watermarks
-from dissection.rewrite.perceptual import LPIPS, Heads, Pyramid, outside, pixel_change
+from dissection.rewrite.perceptual import (
+    LPIPS,
+    Heads,
+    Pyramid,
+    load_lpips,
+    load_pyramid,
+    outside,
+    pixel_change,
+)
 from dissection.segment.bisenet import bisenet
-from dissection.segment.judges import Attributes, Finder, moved
+from dissection.segment.judges import Attributes, Finder, load_finder, moved
 
 INPUT = model.Input(size=8, mean=[120, 110, 100], std=[60, 50, 40])
 
@@ -76,6 +85,30 @@ def test_undesired_changes_are_those_outside_the_source():
     a, b = (x[0, :, 3:].numpy().astype(float) / 127.5 - 1 for x in (before, after))
     assert sums[0].item() == pytest.approx(np.abs(a - b).sum(), rel=1e-5)
     assert pixels.tolist() == [40, 64]
+
+
+def test_the_profile_says_what_lpips_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    heads = {f"lin{i}.model.1.weight": torch.rand(1, units, 1, 1) for i, units in enumerate((4, 6))}
+    save_file(heads, tmp_path / "heads.safetensors")
+    record = tmp_path / "results" / "mini" / "assets" / "heads.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"asset": "heads", "path": str(tmp_path / "heads.safetensors")}))
+    network = model.Network(
+        module="dissection.networks.vgg:vgg16", input=INPUT, layers={"a": "features.relu1_2", "b": "features.relu2_2"},
+        arguments={"classes": 2, "size": 32, "widths": [4, 6, 2, 2, 2], "hidden": 2},
+    )  # fmt: skip
+    judge = model.Perceptual(name="mini", network="vgg", layers=["a", "b"], heads="heads", size=32)
+    judging = model.Judging(perceptual=judge)
+    config = model.Config(profile="mini", networks={"vgg": network}, judging=judging)
+    lpips = load_lpips(config, torch.device("cpu"))
+    pyramid = load_pyramid(config, judge, torch.device("cpu"))
+    weights = [weight.flatten() for weight in heads.values()]
+    before, after = pictures(2, 16), pictures(2, 16, 1)
+    expected = LPIPS("mini", pyramid, weights)(before, after)
+    torch.testing.assert_close(lpips(before, after), expected)
+    with pytest.raises(DissectionError, match=r"judging.mouth: missing"):
+        load_finder(config, "mouth", torch.device("cpu"))
 
 
 # ------------------------------------------------------------------------------------------------ layouts
