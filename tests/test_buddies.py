@@ -31,7 +31,7 @@ def features(units: int, size: int, seed: int) -> torch.Tensor:
     return torch.randn(units, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def brute(a, b, here, there, side, alike):
+def brute(a, b, here, there, side, reach):
     """Mutual nearest neighbours by loops over cells, and over the cells beside them."""
     a, b, m = a.double().numpy(), b.double().numpy(), side // 2
 
@@ -40,7 +40,7 @@ def brute(a, b, here, there, side, alike):
         return x[:, rows.start : rows.stop, columns.start : columns.stop]
 
     changed = [a, b]
-    if alike:
+    if reach is None:
         means = [box(x, w).mean((1, 2), keepdims=True) for x, w in ((a, here), (b, there))]
         spreads = [box(x, w).std((1, 2), keepdims=True) for x, w in ((a, here), (b, there))]
         changed = [
@@ -58,7 +58,8 @@ def brute(a, b, here, there, side, alike):
 
     def best(x, cell, y, window):
         one = around(x, cell)
-        cells = [(r, c) for r in window[0] for c in window[1]]
+        cells = [(r, c) for r in window[0] for c in window[1]
+                 if reach is None or max(abs(r - cell[0]), abs(c - cell[1])) <= reach]  # fmt: skip
         return max(cells, key=lambda other: (one * around(y, other)).sum())
 
     pairs = []
@@ -69,16 +70,18 @@ def brute(a, b, here, there, side, alike):
     return pairs
 
 
-@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("reach", [None, 2, 9])
 @pytest.mark.parametrize("side", [3, 5])
-def test_buddies_are_each_other_s_nearest(side, alike):
+def test_buddies_are_each_other_s_nearest(side, reach):
     a, b = features(6, 7, 0), features(6, 7, 1)
-    here, there = (range(1, 6), range(3)), (range(2, 7), range(4))
-    found = list(buddies(a, b, here, there, side, alike))
-    assert found == brute(a, b, here, there, side, alike)
+    here, there = (range(1, 6), range(3)), (range(3, 7), range(4))
+    if reach is not None:
+        here = there = (range(7), range(7))
+    found = list(buddies(a, b, here, there, side, reach))
+    assert found == brute(a, b, here, there, side, reach)
     assert found
     everywhere = (range(7), range(7))
-    assert list(buddies(a, a, everywhere, everywhere, side, alike)) == [
+    assert list(buddies(a, a, everywhere, everywhere, side, reach)) == [
         ((r, c), (r, c)) for r in range(7) for c in range(7)
     ]
 
@@ -89,7 +92,7 @@ def test_what_is_elsewhere_is_found_elsewhere():
     pyramid = [image]
     for _ in range(3):
         pyramid.append(nn.functional.avg_pool2d(pyramid[-1], 2))
-    search = Search(patches=(3, 3, 3), radii=(2, 2), most=10, border=0.1)
+    search = Search(patches=(3, 3, 3), radii=(2, 2, 2), most=10, border=0.1)
     a, b = ([level[0, :, c : c + n, c : c + n] for level, c, n in zip(pyramid, at, (32, 16, 8), strict=False)][::-1]
             for at in ((0, 0, 0), (8, 4, 2)))  # fmt: skip
     first, second = correspondences(a, b, search)
@@ -207,7 +210,7 @@ def test_an_edit_goes_to_an_image_that_is_like_the_example():
     network = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
                             nn.Conv2d(32, 32, 3, padding=1), nn.ReLU())  # fmt: skip
     pyramid = Pyramid(network, ["1", "4"], Preprocess(model.Input(size=32, mean=[120] * 3)))
-    search = Search((3, 3), (2,), border=0.1, finest=0)
+    search = Search((3, 3), (4, 2), border=0.1, finest=0)
     image = torch.from_numpy(
         np.random.default_rng(0).integers(0, 256, (1, 3, 40, 40), dtype=np.uint8)
     )

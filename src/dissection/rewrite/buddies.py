@@ -28,7 +28,7 @@ EPSILON = 1e-5
 
 
 class Search(NamedTuple):
-    """How correspondences are sought; the paper's and the authors' settings, for five levels from coarse to fine."""
+    """How correspondences are sought; the authors' settings, for five levels from coarse to fine."""
 
     patches: Sequence[int] = (3, 3, 3, 5, 5)  # cells that are compared about each, a side
     radii: Sequence[int] = (
@@ -99,10 +99,11 @@ def correspondences(a: Sequence[Tensor], b: Sequence[Tensor], search: Search) ->
         loudness = _loudness(first), _loudness(second)
         found: dict[Cell, tuple[float, Cell]] = {}
         for centre, score in zip(pairs, scores, strict=True):
-            radius = search.radii[level - 1] if level else max(first.shape)
+            radius = search.radii[level] if level else max(first.shape)
             here = _window(centre[:2], radius, first.shape)
             there = _window(centre[2:], radius, second.shape)
-            near = buddies(first, second, here, there, search.patches[level], level > 0)
+            reach = None if level else search.radii[0]
+            near = buddies(first, second, here, there, search.patches[level], reach)
             for one, other in near:
                 loud = float(loudness[0][one]), float(loudness[1][other])
                 total = score + sum(loud)
@@ -121,19 +122,24 @@ def correspondences(a: Sequence[Tensor], b: Sequence[Tensor], search: Search) ->
 
 
 def buddies(
-    first: Tensor, second: Tensor, here: Window, there: Window, side: int, alike: bool
+    first: Tensor, second: Tensor, here: Window, there: Window, side: int, reach: int | None
 ) -> Iterator[tuple[Cell, Cell]]:
     """Cells of two maps (units, h, w), each the other's nearest within the windows (eq. 2 and 3 there).
 
-    Near is a high sum of products, over side x side cells, of features of norm 1. alike: after the features of
-    both windows were given the mean and deviation half way between theirs. Beyond the border, cells are repeated.
+    Near is a high sum of products, over side x side cells, of features of norm 1; beyond the border, cells are
+    repeated. reach: of cells that are no more rows and columns apart; none: of all, after the features of both windows
+    were given the mean and deviation half way between theirs.
     """
     margin = side // 2
     parts = _part(first, here, margin), _part(second, there, margin)
-    if alike:
+    if reach is None:
         parts = _alike(*parts, margin)
     one, other = (unfold((x / (x.norm(dim=0) + EPSILON))[None], side)[0] for x in parts)
     products = one.T @ other  # of (units * side * side, cells)
+    if reach is not None:
+        cells = [torch.cartesian_prod(*map(torch.tensor, window)) for window in (here, there)]
+        far = (cells[0][:, None] - cells[1]).abs().amax(2) > reach
+        products = products.masked_fill(far, -torch.inf)
     nearest, back = products.argmax(1), products.argmax(0)
     for number in (back[nearest] == torch.arange(len(nearest))).nonzero()[:, 0].tolist():
         yield _cell(here, number), _cell(there, int(nearest[number]))
