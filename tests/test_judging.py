@@ -15,7 +15,7 @@ from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, load_state
 from dissection.networks.slim import slim_cnn
 from dissection.networks.vgg import vgg16
-from dissection.rewrite.counts import converted, told, watermarks
+from dissection.rewrite.counts import converted, validate, watermarks
 from dissection.rewrite.perceptual import (
     LPIPS,
     Heads,
@@ -323,8 +323,12 @@ def test_watermarks_are_counted_in_the_middle_and_at_the_bottom():
     assert watermarks(text).tolist() == [[True, False], [False, True], [False, False], [True, True]]
 
 
-def test_what_a_detector_tells():
-    found, true = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
-    result = told(found, true)
-    assert (result.images, result.positive, result.recall, result.precision) == (4, 2, 0.5, 0.5)
-    assert np.isnan(told(found, torch.zeros(4, dtype=torch.bool)).recall)
+def test_watermarks_found_are_compared_with_true_masks():
+    true = torch.zeros(3, 20, 20, dtype=torch.bool)
+    true[:2, 10, 3:17] = True
+    found = torch.zeros(3, 20, 20, dtype=torch.bool)
+    found[0, 8, 3:17] = found[2, 9, 5:9] = True
+    table = validate(found, true).set_index("part")
+    assert table.loc["middle"].tolist() == [3, 2, 0.5, 0.5]
+    assert table.loc["bottom", ["images", "watermarks"]].tolist() == [3, 0]
+    assert table.loc["bottom", ["recall", "precision"]].isna().all()

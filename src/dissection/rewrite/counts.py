@@ -5,11 +5,12 @@ watermarks(text)                                # (n, 2) bool: one in the middle
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
+PARTS = ("middle", "bottom")
 BOTTOM = 0.2  # share of the image's height
 LEAST = 0.005  # of the pixels of either part, from which on its text is a watermark
 
@@ -39,16 +40,17 @@ def watermarks(text: Tensor) -> Tensor:
     return torch.stack([part.float().mean((1, 2)) >= LEAST for part in parts], 1)
 
 
-class Told(NamedTuple):
-    """How a detector does: images that show the thing and in how many of these, and of those it names, it is right."""
+def validate(found: Tensor, true: Tensor) -> pd.DataFrame:
+    """(n, h, w) bool, where a detector finds text and where there is -> a row for each part of the images.
 
-    images: int
-    positive: int
-    recall: float
-    precision: float
-
-
-def told(found: Tensor, true: Tensor) -> Told:
-    """(n,) bool each. A share of none is nan."""
-    right = (found & true).sum()
-    return Told(len(true), int(true.sum()), float(right / true.sum()), float(right / found.sum()))
+    images; watermarks: images with one there; recall: share of these in which it is found; precision: share of those
+    in which one is found that have it. Shares of none are nan.
+    """
+    rows = []
+    for part, a, b in zip(PARTS, watermarks(found).T, watermarks(true).T, strict=True):
+        right = (a & b).sum()
+        rows.append(
+            {"part": part, "images": len(b), "watermarks": int(b.sum()), "recall": float(right / b.sum()),
+             "precision": float(right / a.sum())}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
