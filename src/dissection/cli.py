@@ -112,6 +112,7 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     from dissection.networks import adversarial
     from dissection.networks.train import train
     from dissection.omit.train import train as train_encoder
+    from dissection.segment.judges import attributes, finding
     from dissection.segment.train import parsing
 
     profile = load(config)
@@ -133,7 +134,8 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
         return
     assert spec.recipe is not None
     train_set, validation_set = map(opened, spec.recipe.sets())
-    learn = parsing if spec.recipe.target == "parsing" else None
+    learners = {"parsing": parsing, "attributes": attributes, "finding": finding}
+    learn = learners.get(spec.recipe.target)
     train(profile, network, train_set, validation_set, out, device, learn)
 
 
