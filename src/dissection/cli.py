@@ -259,6 +259,20 @@ def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 
 
 @app.command()
+def edit(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Edit a generator and measure what that does, for a table or figure."""
+    from dissection.rewrite import JOBS
+
+    if row not in JOBS:
+        raise DissectionError(f"row {row}: edits nothing; choices: {', '.join(JOBS)}")
+    module, job = JOBS[row]
+    run = getattr(import_module(f"dissection.rewrite.{module}"), job)
+    profile = load(config)
+    _use_threads(threads)
+    run(profile, row, out, _device(profile))
+
+
+@app.command()
 def moments(
     config: Profile,
     network: NetworkName,

@@ -958,6 +958,13 @@ class InvertedGroups(Inverted):
     images: int = Field(default=100, gt=0, description="of each group")
 
 
+class Edited(Section):
+    """A generator edited, as chapter 6 edits it."""
+
+    network: str = Field(description="generator")
+    segmenter: str | None = Field(default=None, description="what says where something is")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -1142,6 +1149,10 @@ class Config(Section):
         """The rows that invert images, and by what."""
         found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
         return {row: how for row, how in found if isinstance(how, Inverted)}
+
+    def edited(self) -> dict[str, Edited]:
+        """The rows that edit generators."""
+        return {row: section for row, section in self.rows if isinstance(section, Edited)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""

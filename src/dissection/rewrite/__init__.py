@@ -13,3 +13,5 @@
 layers: generators cut at a layer. directions: which keys to change. insert: to which values. edits: the file, and
 models that carry several. sessions: what a person selected. job: all of it together.
 """
+
+JOBS: dict[str, tuple[str, str]] = {}  # what edits for a row, by module and function
