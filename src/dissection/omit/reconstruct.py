@@ -2,6 +2,7 @@
 
 methods(config, "fig_5_6", out, device)       # images.csv, points.csv, generated.png, photographs.png
 groups(config, "fig_5_7", out, device)        # images.csv, <group>.png
+adaptations(config, "fig_slides_photo_edit", out, device)    # images.csv, adapted.safetensors, <stage>.png
 """
 
 from collections.abc import Callable, Iterator
@@ -12,10 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dissection.config import Config, InversionMethods, InvertedGroups, Reconstruction
+from dissection.config import (
+    Config,
+    InversionMethods,
+    InvertedGroups,
+    PhotoEdited,
+    Reconstruction,
+)
 from dissection.data import dataset_of
 from dissection.errors import DissectionError
 from dissection.networks import module_of, network_of, to_pixels
@@ -27,7 +35,9 @@ from dissection.omit.inversion import (
     Layers,
     Steps,
     Target,
+    adapt,
     correlation,
+    departure,
     refine,
     relax,
 )
@@ -247,4 +257,60 @@ def groups(config: Config, row: str, out: Path, device: torch.device) -> None:
             _write_png(torch.cat(rows, 1), folder / f"{group}.png")
 
 
-JOBS = {"fig_5_6": methods, "fig_5_7": groups, "fig_5_8": groups}
+def adaptations(config: Config, row: str, out: Path, device: torch.device) -> None:
+    """
+    The slides' photographs, uncurated: z found by method e, then the generator's later weights adapted to each.
+
+    images.csv: image (number in its dataset), stage (z, theta), error and pixels, as in `methods`, departure (R).
+    adapted.safetensors: photographs (n, 3, h, h) uint8; z (n, size); the weights, (n, ...), by their names.
+    photograph.png, z.png, theta.png: photographs side by side, and what the generator makes of them.
+    """
+    spec: PhotoEdited = getattr(config.rows, row)
+    inverter = Inverter(config, row, device)
+    how, layers = inverter.how, inverter.layers
+    dataset = dataset_of(config, spec.real)
+    key = f"rows.{row}.photographs"
+    chosen = choose(len(dataset), spec.photographs, how.seed, spec.real, key)
+    pixels = torch.cat(list(squares(dataset, chosen, inverter.size)))
+    images = inverter.prepare(pixels)
+    z0 = inverter.encoders["layered"](images).flatten(1)
+    target = Target(images, inverter.features, how.weight)
+    z = refine(layers, z0, target, Steps(how.z_steps, how.z_rate))
+    theta = dict(layers.late.named_parameters())
+    weights, made, departures = [], [], []
+    for image, r in tqdm(zip(images, layers.features(z)[-1], strict=True), "adapt", unit="image"):
+        target = Target(image[None], inverter.features, how.weight)
+        steps = Steps(spec.steps, spec.learning_rate)
+        found, drawn = adapt(layers, r[None], target, steps, spec.weight)
+        weights.append(found)
+        made.append(drawn)
+        changes = {name: found[name] - t for name, t in theta.items()}
+        departures.append(float(departure(theta, changes)))
+    stages = {"z": layers(z), "theta": torch.cat(made)}
+    lines = [
+        pd.DataFrame({
+            "image": chosen,
+            "stage": stage,
+            "error": error(x, images).tolist(),
+            "pixels": correlation(x, images).tolist(),
+            "departure": departures if stage == "theta" else 0.0,
+        })
+        for stage, x in stages.items()
+    ]  # fmt: skip
+    kept = {name: torch.stack([found[name] for found in weights]) for name in theta}
+    kept = {name: t.float() for name, t in (kept | {"z": z}).items()} | {"photographs": pixels}
+    with replacing(out) as folder:
+        folder.mkdir()
+        write_csv(pd.concat(lines), folder / "images.csv")
+        save_file({name: t.cpu().contiguous() for name, t in kept.items()},
+                  folder / "adapted.safetensors")  # fmt: skip
+        for stage, x in {"photograph": images, **stages}.items():
+            _write_png(torch.cat(list(to_pixels(x)), 2), folder / f"{stage}.png")
+
+
+JOBS = {
+    "fig_5_6": methods,
+    "fig_5_7": groups,
+    "fig_5_8": groups,
+    "fig_slides_photo_edit": adaptations,
+}
