@@ -125,12 +125,13 @@ class Recipe(Section):
     validation: str = Field(description="dataset to measure accuracy on")
     target: Literal[
         "class", "object", "hybrid", "context", "puzzle", "egomotion", "tracking", "moving", "videoorder",
-        "audio", "crosschannel", "colorization", "objectcentric", "parsing",
+        "audio", "crosschannel", "colorization", "objectcentric", "parsing", "attributes", "finding",
     ] = Field(
         default="class",
         description="what to learn: the class of an image, of an object cut out, both, a self-supervised task,"
-        " or the labels of every pixel",
+        " the labels of every pixel, or, of some concepts, whether they are true of an image or where it shows them",
     )  # fmt: skip
+    concepts: list[str] = Field(default=[], description="those to learn of, for the last two")
     further: list[tuple[str, str]] = Field(
         default=[], description="further datasets to train on, each with its own to validate on"
     )
@@ -454,6 +455,61 @@ class Reconstruction(Section):
     )
 
 
+class Layered(Section):
+    """Images as several layers of a network see them."""
+
+    network: str = Field(description="network of the profile")
+    layers: list[str] = Field(
+        min_length=1, description="printed names of its layers, from fine to coarse"
+    )
+    size: int | None = Field(
+        default=None, gt=0, description="that images are scaled to; none: as they are"
+    )
+
+
+class Perceptual(Layered):
+    """How far apart two images look, by LPIPS (Zhang et al. 2018)."""
+
+    name: str = Field(description="what tables call it; LPIPS only if that it is")
+    heads: str | None = Field(
+        default=None, description="asset of the published weights of the layers' units; none: 1"
+    )
+
+
+class Attribute(Section):
+    """An attribute of faces, as a classifier tells it."""
+
+    network: str = Field(description="network of the profile")
+    output: int = Field(default=0, ge=0, description="its output for it; above 0 it is there")
+    shape: tuple[int, int] | None = Field(
+        default=None,
+        description="height and width that images are scaled to; none: its input's size",
+    )
+
+
+class Finder(Section):
+    """Where an image shows something."""
+
+    network: str = Field(
+        description="network of the profile, with a score for each class and pixel"
+    )
+    classes: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[1], min_length=1, description="its outputs that count, from 0"
+    )
+
+
+class Judging(Section):
+    """What the edits of chapter 6 are judged by (tables 6.1 to 6.3)."""
+
+    perceptual: Perceptual | None = Field(default=None, description="of undesired changes")
+    smile: Attribute | None = Field(default=None, description="of smiles")
+    mouth: Finder | None = Field(default=None, description="where a face may change")
+    text: Finder | None = Field(default=None, description="of watermarks")
+    correspondence: Layered | None = Field(
+        default=None, description="of images, along which a baseline carries an example"
+    )
+
+
 class Dissection(Section):
     """One network dissected on one dataset, all layers and protocols in one pass."""
 
@@ -654,18 +710,22 @@ class Unit(Section):
     published: str | None = Field(default=None, description="published value that it stands for")
 
 
-class Units(Section):
+class Dissected(Section):
+    """Generators that were dissected."""
+
+    dataset: str = Field(description="generated images that they were dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
+
+
+class Units(Dissected):
     """Single units of generators, and the images that move them most."""
 
-    dataset: str = Field(description="generated images that the generators were dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
     networks: list[Unit] = Field(min_length=1, description="the units")
 
 
-class PnasFig3(Section):
+class PnasFig3(Dissected):
     """The concepts of all layers of a generator, the units of one, and one of these as a classifier."""
 
-    dataset: str = Field(description="generated images that the generator was dissected on")
     protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
     network: str = Field(description="generator")
     layer: str = Field(default="layer5", description="layer whose units are shown")
@@ -776,11 +836,8 @@ class Preferred(Judged):
     )
 
 
-class JudgedUnits(Judged):
+class JudgedUnits(Judged, Dissected):
     """... with the images and labels of its units."""
-
-    dataset: str = Field(description="generated images that the generator was dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
 
 
 class Filtered(JudgedUnits):
@@ -801,11 +858,9 @@ class Shown(JudgedUnits):
     )
 
 
-class Banner(Section):
+class Banner(Dissected):
     """The units of a generator that draw a banner of text, switched off."""
 
-    dataset: str = Field(description="generated images that the generator was dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of the units' labels")
     network: str = Field(description="generator")
     layer: str = Field(default="layer4", description="printed name of its layer")
     train: str | None = Field(
@@ -833,11 +888,9 @@ class Banner(Section):
         return self
 
 
-class Rated(Section):
+class Rated(Dissected):
     """Units of a generator's layer named by people, or by a rater who goes by the segmenter's labels."""
 
-    dataset: str = Field(description="generated images that the generator was dissected on")
-    protocol: ProtocolName = Field(default="iclr2019", description="protocol of labels and regions")
     network: str = Field(description="generator whose units are judged")
     layer: str = Field(default="layer4", description="printed name of its layer")
     words: list[Path] = Field(
@@ -867,6 +920,24 @@ class Inverted(Section):
     shown: int = Field(default=6, gt=0, description="images that the figure shows of a kind")
 
 
+class OmittedPairs(Omitted):
+    """... with photographs that are full of what a generator omits, and what it makes of them."""
+
+    networks: dict[Name, str] = Field(
+        min_length=1, max_length=1, description="published name -> generator"
+    )
+    encoder: str | None = Field(default=None, description="encoder that inverts it by layers")
+    pairs: int = Field(default=20, gt=0, description="photographs to reconstruct")
+    shown: int = Field(default=4, gt=0, description="... that the figure shows")
+
+    @property
+    def inverted(self) -> Inverted | None:
+        if self.encoder is None:
+            return None
+        (generator,) = self.networks.values()
+        return Inverted(network=generator, networks={"layered": self.encoder})
+
+
 class InversionMethods(Inverted):
     """Methods to invert a generator, compared."""
 
@@ -885,6 +956,45 @@ class InvertedGroups(Inverted):
         min_length=1, description="photographs by group"
     )
     images: int = Field(default=100, gt=0, description="of each group")
+
+
+class Edited(Section):
+    """A generator edited, as chapter 6 edits it."""
+
+    network: str = Field(description="generator")
+    segmenter: str | None = Field(default=None, description="what says where something is")
+
+
+class Edit(Section):
+    """A concept added to a photograph, or removed."""
+
+    concept: str = Field(description="concept, by the units that cause it")
+    onto: str | None = Field(
+        default=None,
+        description="concept to add it to, where it is not yet; none: it is removed where it is",
+    )
+
+
+class PhotoEdited(Forced):
+    """Photographs inverted as `reconstruction` says, a generator adapted to each, and edits of them by units."""
+
+    network: str = Field(description="generator")
+    networks: dict[Literal["layered"], str] = Field(min_length=1, description="its encoder")
+    real: str = Field(description="dataset of photographs")
+    photographs: int = Field(default=6, gt=0, description="photographs")
+    edits: dict[Name, Edit] = Field(min_length=1, description="what is done to each")
+    size: tuple[int, int] = Field(
+        default=(2, 2), description="cells of the layer that what is added is high and wide"
+    )
+    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="units that add are forced to what they exceed at this share"
+    )
+    steps: int = Field(default=1000, gt=0, description="of Adam, over the weights")
+    learning_rate: float = Field(default=0.01, gt=0, description="at the start; halved three times")
+    weight: float = Field(default=1.0, ge=0, description="of R(theta)")
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        return {name: (self.network, edit.concept) for name, edit in self.edits.items()}
 
 
 class Rows(Section):
@@ -941,18 +1051,25 @@ class Rows(Section):
     fig_slides_banner: Banner | None = Field(default=None, description="banner units switched off")
     sec_a_2_human_eval: Rated | None = Field(default=None, description="people's names of units")
     fig_a_3: Rated | None = Field(default=None, description="units that they name otherwise")
-    fig_5_1: Omitted | None = Field(default=None, description="objects that churches go without")
+    fig_5_1: OmittedPairs | None = Field(
+        default=None, description="objects that churches go without"
+    )
     fig_5_2: Omitted | None = Field(default=None, description="two generators of bedrooms")
     fig_5_4: Omitted | None = Field(
         default=None, description="photographs against photographs; and a generator, for comparison"
     )
-    fig_5_5: Omitted | None = Field(default=None, description="objects that bedrooms go without")
+    fig_5_5: OmittedPairs | None = Field(
+        default=None, description="objects that bedrooms go without"
+    )
     table_5_1: Omitted | None = Field(default=None, description="Fréchet segmentation distance")
     fig_5_6: InversionMethods | None = Field(
         default=None, description="methods to invert, compared"
     )
     fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
     fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
+    fig_slides_photo_edit: PhotoEdited | None = Field(
+        default=None, description="photographs edited by units of generators adapted to them"
+    )
 
 
 class Config(Section):
@@ -1006,7 +1123,10 @@ class Config(Section):
         default=None, description="what generators leave out; for the rows of chapter 5"
     )
     reconstruction: Reconstruction | None = Field(
-        default=None, description="how images are inverted; for figures 5-6 to 5-8"
+        default=None, description="how images are inverted; for rows of chapter 5"
+    )
+    judging: Judging | None = Field(
+        default=None, description="what edits are judged by; for the rows of chapter 6"
     )
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -1062,12 +1182,17 @@ class Config(Section):
         if self.compared() and self.omission is None:
             raise ValueError("omission: missing; rows of chapter 5 need it")
         if self.inverted() and self.reconstruction is None:
-            raise ValueError("reconstruction: missing; figures 5-6 to 5-8 need it")
+            raise ValueError("reconstruction: missing; rows that invert images need it")
         return self
 
-    def inverted(self) -> dict[str, Inverted]:
-        """The rows that invert images."""
-        return {row: section for row, section in self.rows if isinstance(section, Inverted)}
+    def inverted(self) -> dict[str, Inverted | PhotoEdited]:
+        """The rows that invert images, and by what."""
+        found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
+        return {row: how for row, how in found if isinstance(how, Inverted | PhotoEdited)}
+
+    def edited(self) -> dict[str, Edited]:
+        """The rows that edit generators."""
+        return {row: section for row, section in self.rows if isinstance(section, Edited)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""
@@ -1129,6 +1254,9 @@ class Config(Section):
                 rest = dict(left) if isinstance(entries, dict) else [entry for _, entry in left]
                 rows[row] = section.model_copy(update={"networks": rest})
                 lacking[row] = sorted({a for name in names for a in lost.get(name, [])})
+            if isinstance(section, OmittedPairs) and section.encoder in lost:
+                rows[row] = section.model_copy(update={"encoder": None})
+                lacking[row] = lost[section.encoder]
         dissections = [
             entry
             for entry in self.dissections
@@ -1224,6 +1352,20 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         if how.network in networks:
             layers = list(config.networks[how.network].layers)
             yield "reconstruction.layer", how.layer, layers
+    for key, judge in dict(config.judging or {}).items():
+        if judge is None:
+            continue
+        yield f"judging.{key}.network", judge.network, networks
+        if isinstance(judge, Perceptual):
+            if judge.heads is not None:
+                yield f"judging.{key}.heads", judge.heads, assets
+            if judge.network in networks:
+                for layer in judge.layers:
+                    yield (
+                        f"judging.{key}.layers",
+                        layer,
+                        list(config.networks[judge.network].layers),
+                    )
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         drawn = entry.network in networks and config.networks[entry.network].latent
@@ -1244,6 +1386,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         for key, name in named(section):
             if isinstance(section, Omitted | Inverted) and key.startswith("dataset"):
                 yield f"rows.{row}.{key}", name, datasets
+                continue
+            if key == "networks.layered":  # an encoder; none is dissected
+                yield f"rows.{row}.{key}", name, networks
                 continue
             if key.partition(".")[0].partition(" ")[0] in (
                 "dataset",
@@ -1289,7 +1434,7 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
     """(key, name) of the datasets and networks that a row names."""
-    for key in ("dataset", "validation", "train", "test", "real", "network"):
+    for key in ("dataset", "validation", "train", "test", "real", "network", "encoder"):
         if (name := getattr(section, key, None)) is not None:
             yield key, name
     if (detector := getattr(section, "detector", None)) is not None:

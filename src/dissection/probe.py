@@ -197,6 +197,10 @@ def _split_by_hooks(network: nn.Module, layer: str) -> tuple[Head, Tail]:
 class _Geometry(TorchDispatchMode):
     """Follows, through every operation, where the centres of the receptive fields lie in the input."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes longer than all else here
+
     def __init__(self, image: Tensor):
         super().__init__()
         self.of = {id(image): ((0.0, 0.0), (1.0, 1.0))}  # tensor -> (offset, stride) by axis

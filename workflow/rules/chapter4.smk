@@ -1,4 +1,4 @@
-"""Chapter 4 and appendix A, GAN dissection. Dissections and tables are made by chapter3.smk."""
+"""Chapter 4 and appendix A, GAN dissection."""
 
 
 rule rate:

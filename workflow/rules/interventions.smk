@@ -1,4 +1,4 @@
-"""Interventions: units removed or forced on, the network attacked, one unit as a detector. Tables are made by chapter3.smk."""
+"""Interventions: units removed or forced on, the network attacked, one unit as a detector."""
 
 from dissection.config import Forced
 from dissection.intervene import JOBS
@@ -40,6 +40,8 @@ def intervened(wildcards):
         found["ranking"] = intervention("pnas_fig_2")
     if spec := forced(wildcards.row):
         found["causes"] = [cause(spec.dataset, *pair) for pair in spec.caused().values()]
+    if wildcards.row in CONFIG.inverted():
+        found["inverted"] = str(paths.inversion(PROFILE, wildcards.row))
     return found
 
 
