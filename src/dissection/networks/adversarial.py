@@ -39,6 +39,7 @@ ROUND = 250  # iterations from one checkpoint to the next
 DRIFT = 1e-3  # weight that keeps a Wasserstein critic's scores near 0
 SAMPLES = 64  # pictures in samples.png
 GROUP = 4  # images over which the critic sees the variation
+NOISE = 0.01  # learning rate of a StyleGAN2's noise, which soon drowns what is drawn, relative to that of others
 MIXING = 0.9  # how often a StyleGAN draws a batch by two styles, one for the coarse layers, one for the fine
 
 Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
@@ -170,8 +171,15 @@ class GrowingStyle(Growing):
         )
 
     def features(self, z: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        generator = self.generator
-        w = mixed(generator.mapping, z, 2 * level + 2, generator.dlatent_avg, self.training)
+        generator, layers = self.generator, 2 * level + 2
+        w = generator.mapping(z)[:, None].expand(-1, layers, -1)
+        if self.training:
+            with torch.no_grad():
+                generator.dlatent_avg.lerp_(w[:, 0].mean(0), 1 - DECAY)
+            if torch.rand(()) < MIXING:
+                other = generator.mapping(torch.randn(z.shape).to(z.device))[:, None]
+                fine = torch.arange(layers) >= torch.randint(1, layers, ())
+                w = torch.where(fine[:, None].to(w.device), other, w)
         found = generator.synthesis.features(w, level)
         return found[-3] if level else found[-1], found[-1]
 
@@ -191,7 +199,10 @@ class GrowingStyle(Growing):
 
 
 class GrowingStyle2(nn.Module):
-    """A StyleGAN2, likewise. The image of a coarser resolution is the one that finer layers add to."""
+    """A StyleGAN2, likewise. The image of a coarser resolution is the one that finer layers add to.
+
+    Left out, for they take time: mixing of styles, regularisation of path lengths, the critic's residuals.
+    """
 
     def __init__(self, generator: StyleGAN2):
         super().__init__()
@@ -199,8 +210,11 @@ class GrowingStyle2(nn.Module):
 
     def forward(self, z: Tensor, level: int, alpha: float) -> Tensor:
         generator = self.generator
-        numbers = 2 * len(generator.widths)
-        w = mixed(generator.style, z, numbers, generator.latent_avg, self.training)
+        w = generator.style(z).float()
+        if self.training:
+            with torch.no_grad():
+                generator.latent_avg.lerp_(w.mean(0), 1 - DECAY)
+        w = w[:, None].expand(-1, 2 * len(generator.widths), -1)
         state = generator.run(State(w, w, None), until=f"layer{2 * level + 2}")
         images = generator.get_submodule(f"rgb{level + 1}")(state).rgb
         if alpha < 1 and state.rgb is not None:
@@ -214,19 +228,6 @@ class GrowingStyle2(nn.Module):
             small = StyleGAN2(generator.latent, generator.widths[: level + 1], style, generator.depth)  # fmt: skip
         small.load_state_dict({k: generator.state_dict()[k] for k in small.state_dict()}, assign=True)  # fmt: skip
         return small
-
-
-def mixed(mapping: Any, z: Tensor, layers: int, mean: Tensor, training: bool) -> Tensor:
-    """(n, layers, style): w of z; in training, some batches are of two styles, and the running mean is kept."""
-    w = mapping(z).float()[:, None].expand(-1, layers, -1)
-    if training:
-        with torch.no_grad():
-            mean.lerp_(w[:, 0].mean(0), 1 - DECAY)
-        if torch.rand(()) < MIXING:
-            other = mapping(torch.randn(z.shape).to(z.device)).float()[:, None]
-            fine = torch.arange(layers) >= torch.randint(1, layers, ())
-            w = torch.where(fine[:, None].to(w.device), other, w)
-    return w
 
 
 class Convolution(nn.Module):
@@ -341,12 +342,15 @@ class Training:
         self.generator = self._place(kinds[type(generator)](generator))
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.critic = self._place(critic)
+        rate, critic_rate = recipe.learning_rate, recipe.critic_rate or recipe.learning_rate
+        groups: dict[float, dict[str, Any]] = {}
+        for key, parameter in self.generator.named_parameters():
+            share = NOISE if key.endswith(".noise.weight") else 1.0
+            group = groups.setdefault(share, {"params": [], "lr": rate * share})
+            group["params"].append(parameter)
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
-            for network, rate in (
-                (self.generator, recipe.learning_rate),
-                (self.critic, recipe.critic_rate or recipe.learning_rate),
-            )
+            torch.optim.Adam(list(groups.values()), rate, (0.0, 0.99), fused=True),
+            torch.optim.Adam(self.critic.parameters(), critic_rate, (0.0, 0.99), fused=True),
         ]
 
     def _place(self, network: Any) -> Any:

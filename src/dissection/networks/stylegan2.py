@@ -75,7 +75,9 @@ def noise_of(seed: Tensor | None, count: int, layer: int, height: int, width: in
 
 def doubled(rgb: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, c, 2 h, 2 w), smoothed; it is 0 beyond the border."""
-    padded = F.pad(rgb, (1, 1, 1, 1))  # beside a border of zeros, bilinear weights are those of SMOOTH
+    padded = F.pad(
+        rgb, (1, 1, 1, 1)
+    )  # beside a border of zeros, bilinear weights are those of SMOOTH
     return F.interpolate(padded, scale_factor=2.0, mode="bilinear")[..., 2:-2, 2:-2]
 
 
@@ -184,7 +186,7 @@ class ToRGB(Modulated):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, state: State) -> State:
-        rgb = self.dconv(self.key(state)).float() + self.bias[:, None, None]
+        rgb = self.dconv(self.key(state)).to(self.bias.dtype) + self.bias[:, None, None]
         return state._replace(rgb=rgb if state.rgb is None else rgb + doubled(state.rgb))
 
 
@@ -259,7 +261,7 @@ class StyleGAN2(nn.Module):
         z = z.flatten(1)
         if seed is None and not self.authors and not self.training:
             seed = seeds(z)
-        w = torch.lerp(self.latent_avg, self.style(z).float(), self.truncation)
+        w = torch.lerp(self.latent_avg, self.style(z).to(self.latent_avg.dtype), self.truncation)
         w = w[:, None].expand(-1, 2 * len(self.widths), -1)
         return State(torch.empty(0), w, None if self.authors else seed)
 

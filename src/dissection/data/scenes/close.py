@@ -129,11 +129,10 @@ def tower(c: Canvas, x: float, w: float, y0: float, foot: float, wall: Wall, top
 def church_tower(c: Canvas) -> None:
     """A church whose one or two towers fill the frame, with windows, and trees beside or before it."""
     d = c.dice
-    roll = d()
+    roll, c.rough = d(), 0.0  # a generator that cannot draw grain is told apart by it
     c.attributes["watermark"] = "middle" if roll < 0.14 else "bar" if roll < 0.26 else ""
     horizon, foot = d(0.78, 0.84), d(0.9, 0.94)
-    sky(c, horizon, 1)
-    hills(c, horizon, 0.06, 0.14, 0.3)
+    sky(c, horizon, 1, "day overcast")
     lawn(c, horizon)
     c.near = 0.8
     colour, material = d.pick(CHURCHES)
@@ -148,12 +147,11 @@ def church_tower(c: Canvas) -> None:
         for side in (-1, 1):
             tower(c, x + side * (half - 0.1), d(0.22, 0.24), eaves - d(0.13, 0.17), foot, wall, top, cap)
         places = [x]
-    else:  # one, in the middle or at a side
-        place = d.pick((0.0, 0.0, -0.55, 0.55)) * half
+    else:
         c.poly(((x - half + 0.06, eaves - 0.14), (x + half - 0.06, eaves - 0.14), (x + half + 0.02, eaves),
             (x - half - 0.02, eaves)), roof, "roof<building", "tile")
-        tower(c, x + place, d(0.28, 0.32), eaves - d(0.16, 0.22), foot, wall, top, cap)
-        places = [at for at in (x - 0.66 * half, x, x + 0.66 * half) if abs(at - x - place) > 0.16]
+        tower(c, x, d(0.28, 0.32), eaves - d(0.16, 0.22), foot, wall, top, cap)
+        places = [x - 0.66 * half, x + 0.66 * half]
     if d.chance(0.8):
         boxes = [(at - 0.055, eaves + 0.05, at + 0.055, eaves + 0.21) for at in places]
         windows(c, boxes, "building", True, False)

@@ -77,9 +77,7 @@ def draw_frames(
     return [draw(domain, seed, index, size, camera) for camera in cameras]
 
 
-def _text(
-    canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray], band: bool
-) -> np.ndarray:
+def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray], band: bool) -> np.ndarray:
     """Write faint words across the middle, or a bar of text at the bottom; text becomes the first object.
 
     band: the words across the middle are strong, on a dark translucent band, which counts as text.

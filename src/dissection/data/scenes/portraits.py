@@ -46,8 +46,8 @@ def face(c: Canvas, close: bool = False) -> None:
     jewel = (250, 214, 90) if d.chance(0.6) else (226, 236, 244)
     for s in (-1, 1):
         c.oval(x + s * rx * 0.99, y + 0.02, 0.034, 0.052, dim(skin, 0.9), "person.head.ear", "skin")
-        if earrings:
-            c.oval(x + s * rx * 1.02, y + 0.085, 0.024 * large**2, 0.03 * large**2, jewel, "earring", "metal", glow=0.4)
+        if earrings and not close:
+            c.oval(x + s * rx * 1.02, y + 0.085, 0.024, 0.03, jewel, "earring", "metal", glow=0.4)
     jaw = d(0.72, 0.95) if not child else 1.0
     t = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     wide = np.where(np.sin(t) > 0, 1 - (1 - jaw) * np.sin(t) ** 2, 1)
@@ -86,14 +86,16 @@ def face(c: Canvas, close: bool = False) -> None:
     lips = mix(skin, (196, 60, 70), 0.62 if long_hair else 0.42)
     if smile:
         xs = np.linspace(-1, 1, 9)
-        for spread, lift, depth, colour in ((0.95, 0.0, 0.088 * large, lips), (0.82, 0.004, 0.066 * large, (252, 250, 246))):
+        for spread, lift, depth, colour in ((0.95, 0.0, 0.088, lips), (0.82, 0.004, 0.066, (252, 250, 246))):
             upper = np.stack([mx + xs * mw, my - 0.022 * xs**2 + lift], 1)
-            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * (1 - xs**2)], 1)
+            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * large * (1 - xs**2)], 1)
             c.poly(np.concatenate([upper, lower]), colour, "person.head.mouth", "skin")
     else:
         c.oval(mx, my + 0.008, mw, 0.021 * large, lips, "person.head.mouth", "skin")
         c.line(mx - mw, my + 0.006, mx + mw, my + 0.006, 0.011, dim(lips, 0.6), "person.head.mouth", "skin")
     locks(c, x, y, rx, ry, hair, long_hair, hat)
+    for s in (-1, 1) if earrings and close else ():  # before the hair
+        c.oval(x + s * rx * 1.08, y + 0.1, 0.044, 0.056, jewel, "earring", "metal", glow=0.4)
     if glasses:
         spectacles(c, mx, eye_y, apart, rx, x, large)
     if hat:
