@@ -26,8 +26,10 @@ from dissection.stats import SecondMoment
 PROJECTED, BATCH = 10, 10
 
 
-def published_insert(key: Tensor, target: Tensor, weight: Tensor, ending: Ending | None, directions: Tensor,
-                     method: str, steps: int, rate: float = 0.05, low_rank_gradient: bool = False) -> Tensor:  # fmt: skip
+def published_insert(
+    key: Tensor, target: Tensor, weight: Tensor, ending: Ending | None, directions: Tensor,
+    method: str, steps: int, rate: float = 0.05, low_rank_gradient: bool = False,
+) -> Tensor:  # fmt: skip
     """The change of a layer's weight (units, inputs, kh, kw), each step running the layer on the cropped keys.
 
     key: (1, inputs, h, w), target: (1, units, h, w) at the crop; ending: its `add` (units, h, w).
