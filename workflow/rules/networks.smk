@@ -26,7 +26,11 @@ def training_sources(wildcards):
         return sources("dissection.omit.train")
     if recipe is None:
         return sources("dissection.networks.adversarial")
-    modules = {"parsing": "segment.train", "attributes": "segment.judges", "finding": "segment.judges"}
+    modules = {
+        "parsing": "segment.train",
+        "attributes": "segment.judges",
+        "finding": "segment.judges",
+    }
     return sources(f"dissection.{modules.get(recipe.target, 'networks.train')}")
 
 
