@@ -29,8 +29,13 @@ app = typer.Typer(
 )
 settings = typer.Typer(help="Profiles: check one, or print their schema.", no_args_is_help=True)
 app.add_typer(settings, name="config")
+registry = typer.Typer(help="Assets: list them, or ask their addresses.")
+app.add_typer(registry, name="assets")
 
 Profile = Annotated[Path, typer.Option("--config", help="the profile: a YAML file")]
+AnyProfile = Annotated[
+    Path | None, typer.Option("--config", help="the profile: a YAML file; none: every asset")
+]
 Out = Annotated[Path, typer.Option(help="where to write")]
 Record = Annotated[Path, typer.Option(help="JSON to write once the asset is there")]
 AssetName = Annotated[str, typer.Option("--asset", help="id of the asset")]
@@ -392,6 +397,51 @@ def check(config: Profile) -> None:
 def print_schema() -> None:
     """Print the JSON schema of a profile."""
     print(schema(), end="")
+
+
+@registry.callback(invoke_without_command=True)
+def list_assets(context: typer.Context, config: AnyProfile = None) -> None:
+    """List the assets of a profile: which are there, how large they are, what needs them, where they come from."""
+    from dissection.assets.survey import listing, state, total
+
+    if context.invoked_subcommand:
+        return
+    profile, entries, rows = _entries(config)
+    states = {}
+    for name, entry in entries.items():
+        own = profile.assets.get(name) if profile else None
+        drawn = profile and own and own.scenes and paths.generated_asset(profile.profile, name)
+        downloads = profile.downloads if profile else None
+        path = drawn or (own.path if own else None)
+        states[name] = state(entry, paths.DOWNLOADED / name, downloads, path, bool(drawn))
+    print(listing(states, rows))
+    print(total(states))
+
+
+@registry.command("check")
+def check_assets(config: AnyProfile = None) -> None:
+    """Ask every address of a profile's assets for its headers; fail if an asset has none that answers."""
+    from dissection.assets.survey import answers, check, unanswered
+
+    _, entries, _ = _entries(config)
+    found = check(entries.values())
+    print(answers(found))
+    if lost := unanswered(entries.values(), found):
+        raise DissectionError(f"no address answers for {len(lost)} assets: {', '.join(lost)}")
+
+
+def _entries(config: Path | None):
+    """The profile if there is one, the assets of its rows and dissections or else all, and which rows need them."""
+    from dissection import assets
+
+    known = assets.load_registry(paths.REGISTRY)
+    if config is None:
+        return None, known, {name: entry.needed_by for name, entry in known.items()}
+    from dissection.report.rows import needed
+
+    rows = needed(profile := load(config))
+    local = assets.Entry.local
+    return profile, {name: known.get(name) or local(name) for name in rows}, rows
 
 
 def _named(profile: Config, section: str, name: str):

@@ -52,6 +52,9 @@ class Download(Section):
         description="`none`: the publisher gives no checksum; the first download is remembered",
     )
     bytes: int | None = Field(default=None, gt=0, description="size of the file, where known")
+    about: int | None = Field(
+        default=None, gt=0, description="roughly that, where it is not: to plan by"
+    )
     unpack: Literal["none", "zip", "tar", "tensorflow"] = Field(
         default="none",
         description="kind of archive; tar: compressed or not; tensorflow: a pickle of networks, of which one is"
@@ -100,6 +103,7 @@ class Entry(Download):
     needed_by: list[str] = Field(
         default=[], description="tables, figures and profiles that need it"
     )
+    images: int | None = Field(default=None, gt=0, description="of a dataset: to plan by")
     note: str = Field(default="", description="what to know before getting it by hand")
 
     @model_validator(mode="after")
