@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
@@ -20,7 +20,7 @@ from dissection.config import Config, Inversion, load
 from dissection.data import dataset_of
 from dissection.data.scenes import write_scenes
 from dissection.errors import DissectionError
-from dissection.networks import load_network
+from dissection.networks import load_network, to_pixels
 from dissection.networks.encoder import Encoder
 from dissection.networks.progan import ProGAN, latents
 from dissection.networks.stylegan import StyleGAN
@@ -29,8 +29,10 @@ from dissection.omit import reconstruct
 from dissection.omit import train as training
 from dissection.omit.compare import choose, squares
 from dissection.omit.inversion import Layers, Relaxed, Steps, Target, correlation, refine, relax
+from dissection.omit.statistics import pixel_counts
 from dissection.published.claims import FAILS, HOLDS, judge
 from dissection.report.rows import ROWS, write_table
+from dissection.segment import segmenter_of
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -489,6 +491,53 @@ def test_groups_and_the_claims_of_both_figures(workplace: Config) -> None:
         > values["church"]["outdoor"],
     }.items():
         assert judge(claims[name], values).outcome == (HOLDS if holds else FAILS)
+
+
+def test_photographs_of_what_is_omitted(workplace: Config) -> None:
+    """Counted by hand on the pictures of the job, which are the same every time."""
+    labels = REPOSITORY / "tests" / "labels.json"
+    write_record(paths.asset_record("smoke", "labels"), "labels", labels)
+    Path("tests").symlink_to(REPOSITORY / "tests")
+    dataset, numbers = dataset_of(workplace, "churches"), choose(26, 24, 1, "churches")
+    segmenter = segmenter_of(workplace, "colour", CPU)
+    (pixels,) = squares(dataset, numbers[:12], 32)
+    counts = pixel_counts(segmenter, pixels)
+    compared = paths.omission("smoke", "churches")
+    compared.mkdir(parents=True)
+    save_file(
+        {"photographs": counts, "chosen": torch.tensor(numbers)}, compared / "counts.safetensors"
+    )
+    Path(compared / "classes.csv").write_text(
+        "class,network,label,delta,found\n2,a,building,-0.5,omitted\n3,a,tree,-0.9,omitted\n1,a,sky,-1,\n"
+    )
+    for name in ("once", "twice"):
+        reconstruct.pairs(workplace, "fig_5_1", Path(name), CPU)
+    for file in Path("once").iterdir():
+        assert file.read_bytes() == (Path("twice") / file.name).read_bytes(), file.name
+    lines = pd.read_csv("once/pairs.csv")
+    chosen = reconstruct.richest(counts, [3, 2], 5)
+    assert lines["class"].tolist() == 2 * [3, 2, 3, 2, 3]
+    assert lines["image"].tolist() == 2 * [numbers[i] for _, i in chosen]
+    assert lines["photograph"].tolist() == 2 * [counts[i, c].item() for c, i in chosen]
+    inverter = reconstruct.Inverter(workplace, "fig_5_1", CPU)
+    x = inverter.prepare(pixels[[i for _, i in chosen]])
+    z = inverter.encoders["layered"](x)
+    images = torch.cat([to_pixels(inverter.layers(z)), to_pixels(inverter.project(x).images)])
+    before = segmenter.objects(pixels[[i for _, i in chosen]], (32, 32))
+    for k, after in enumerate(segmenter.objects(images, (32, 32))):
+        line, photograph = lines.iloc[k], before[k % 5]
+        pairs = list(zip(photograph.flatten().tolist(), after.flatten().tolist(), strict=True))
+        wanted = line["class"]
+        assert line["reconstruction"] == sum(b == wanted for _, b in pairs)
+        assert line["kept"] == sum(a == b == wanted for a, b in pairs)
+        assert line["others"] == sum(a not in (0, wanted) for a, _ in pairs)
+        assert line["others_kept"] == sum(a == b and a not in (0, wanted) for a, b in pairs)
+    colours = pd.read_csv("once/labels.csv").set_index("class")["colour"]
+    picture = np.asarray(Image.open("once/segmented_photographs.png"))
+    assert picture.shape == (32, 3 * 32, 3)
+    number = int(before[1, 9, 20])
+    assert "#" + bytes(picture[9, 32 + 20]).hex() == colours.get(number, "#ffffff")
+    assert (np.asarray(Image.open("once/d.png"))[:, :32] == images[0].movedim(0, 2).numpy()).all()
 
 
 def test_values_of_figure_5_6_by_hand() -> None:

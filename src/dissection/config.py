@@ -864,6 +864,24 @@ class Inverted(Section):
     shown: int = Field(default=6, gt=0, description="images that the figure shows of a kind")
 
 
+class OmittedPairs(Omitted):
+    """... with photographs that are full of what a generator omits, and what it makes of them."""
+
+    networks: dict[Name, str] = Field(
+        min_length=1, max_length=1, description="published name -> generator"
+    )
+    encoder: str | None = Field(default=None, description="encoder that inverts it by layers")
+    pairs: int = Field(default=20, gt=0, description="photographs to reconstruct")
+    shown: int = Field(default=4, gt=0, description="... that the figure shows")
+
+    @property
+    def inverted(self) -> Inverted | None:
+        if self.encoder is None:
+            return None
+        (generator,) = self.networks.values()
+        return Inverted(network=generator, networks={"layered": self.encoder})
+
+
 class InversionMethods(Inverted):
     """Methods to invert a generator, compared."""
 
@@ -938,12 +956,16 @@ class Rows(Section):
     fig_slides_banner: Banner | None = Field(default=None, description="banner units switched off")
     sec_a_2_human_eval: Rated | None = Field(default=None, description="people's names of units")
     fig_a_3: Rated | None = Field(default=None, description="units that they name otherwise")
-    fig_5_1: Omitted | None = Field(default=None, description="objects that churches go without")
+    fig_5_1: OmittedPairs | None = Field(
+        default=None, description="objects that churches go without"
+    )
     fig_5_2: Omitted | None = Field(default=None, description="two generators of bedrooms")
     fig_5_4: Omitted | None = Field(
         default=None, description="photographs against photographs; and a generator, for comparison"
     )
-    fig_5_5: Omitted | None = Field(default=None, description="objects that bedrooms go without")
+    fig_5_5: OmittedPairs | None = Field(
+        default=None, description="objects that bedrooms go without"
+    )
     table_5_1: Omitted | None = Field(default=None, description="Fréchet segmentation distance")
     fig_5_6: InversionMethods | None = Field(
         default=None, description="methods to invert, compared"
@@ -998,7 +1020,7 @@ class Config(Section):
         default=None, description="what generators leave out; for the rows of chapter 5"
     )
     reconstruction: Reconstruction | None = Field(
-        default=None, description="how images are inverted; for figures 5-6 to 5-8"
+        default=None, description="how images are inverted; for rows of chapter 5"
     )
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
@@ -1054,12 +1076,13 @@ class Config(Section):
         if self.compared() and self.omission is None:
             raise ValueError("omission: missing; rows of chapter 5 need it")
         if self.inverted() and self.reconstruction is None:
-            raise ValueError("reconstruction: missing; figures 5-6 to 5-8 need it")
+            raise ValueError("reconstruction: missing; rows that invert images need it")
         return self
 
     def inverted(self) -> dict[str, Inverted]:
-        """The rows that invert images."""
-        return {row: section for row, section in self.rows if isinstance(section, Inverted)}
+        """The rows that invert images, and by what."""
+        found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
+        return {row: how for row, how in found if isinstance(how, Inverted)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""
@@ -1121,6 +1144,9 @@ class Config(Section):
                 rest = dict(left) if isinstance(entries, dict) else [entry for _, entry in left]
                 rows[row] = section.model_copy(update={"networks": rest})
                 lacking[row] = sorted({a for name in names for a in lost.get(name, [])})
+            if isinstance(section, OmittedPairs) and section.encoder in lost:
+                rows[row] = section.model_copy(update={"encoder": None})
+                lacking[row] = lost[section.encoder]
         dissections = [
             entry
             for entry in self.dissections
@@ -1281,7 +1307,7 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
     """(key, name) of the datasets and networks that a row names."""
-    for key in ("dataset", "validation", "train", "test", "real", "network"):
+    for key in ("dataset", "validation", "train", "test", "real", "network", "encoder"):
         if (name := getattr(section, key, None)) is not None:
             yield key, name
     if (detector := getattr(section, "detector", None)) is not None:

@@ -7,7 +7,7 @@
 The web pages share `style.css`, which stands beside this file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +137,51 @@ def departures(above: "Axes", below: "Axes", lines: "DataFrame") -> None:
         axis.set_xlim(-0.7, len(lines) - 0.3)
     above.set_xticks([])
     below.set_xticks(x, lines["label"], rotation=50, ha="right", rotation_mode="anchor")
+
+
+def pairs(rows: "Sequence[Sequence[Axes]]", lines: "DataFrame") -> None:
+    """
+    Photographs, and below what a generator makes of them by methods d and f; on the right all segmented.
+
+    rows: of two axes, three. lines: parts `image`, of their files, `pair`, of the class that each was chosen for, and
+    `label`, of colours.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Patch
+
+    files = lines[lines["part"] == "image"].set_index("name")["file"]
+    chosen = lines[lines["part"] == "pair"]
+    names = {"photographs": "photograph", "d": "d: G(E(x))", "f": "f: layers"}
+    for axes, (name, text) in zip(rows, names.items(), strict=True):
+        counted = chosen[chosen["method"] == (name if len(name) == 1 else "f")]
+        counts = counted["reconstruction" if len(name) == 1 else "photograph"] / counted["pixels"]
+        for axis, file in zip(axes, (name, f"segmented_{name}"), strict=True):
+            strip = plt.imread(files[file])
+            side = strip.shape[0]
+            axis.imshow(strip, interpolation="nearest")
+            axis.vlines(
+                [i - 0.5 for i in range(side, strip.shape[1], side)],
+                -0.5,
+                side - 0.5,
+                color="white",
+            )
+            axis.set(xticks=[], yticks=[])
+            axis.grid(visible=False)
+        axes[0].set_ylabel(text)
+        for i in range(strip.shape[1] // side):
+            said = f"{counted['label'].iloc[i]} {counts.iloc[i]:.1%}"
+            axes[1].text((i + 0.5) * side, -0.04 * side, said, ha="center", va="bottom", fontsize=8)
+    some = (chosen["found"] == "omitted").any()
+    rows[0][0].set_title(
+        "most of the classes found omitted" if some else "no class is found omitted; most of the least drawn",
+        fontsize=8, pad=4,
+    )  # fmt: skip
+    labels = lines[lines["part"] == "label"][:20]
+    rows[-1][0].legend(
+        handles=[Patch(color=c, label=t) for c, t in zip(labels["colour"], labels["label"], strict=True)],
+        loc="upper left", bbox_to_anchor=(0, -0.06), ncols=7, fontsize=8,
+        handlelength=1, borderaxespad=0, columnspacing=1.2,
+    )  # fmt: skip
 
 
 def save(figure: "Figure", png: str | Path, svg: str | Path) -> None:

@@ -12,6 +12,12 @@ def segmenting(dataset):
     return [*COMPARED[dataset], CONFIG.segmenters[CONFIG.omission.segmenter].network]
 
 
+def segmented():
+    """How images are segmented."""
+    name = CONFIG.omission.segmenter
+    return {"omission": CONFIG.omission, "segmenters": {name: CONFIG.segmenters[name]}}
+
+
 rule compare:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     input:
@@ -32,12 +38,7 @@ rule compare:
         gpu=GPU,
         mem_mb=MEM_MB,
     params:
-        settings=lambda w: evaluation_settings(
-            segmenting(w.dataset),
-            [w.dataset],
-            omission=CONFIG.omission,
-            segmenters={CONFIG.omission.segmenter: CONFIG.segmenters[CONFIG.omission.segmenter]},
-        ),
+        settings=lambda w: evaluation_settings(segmenting(w.dataset), [w.dataset], **segmented()),
     shell:
         """
         dissection compare \
@@ -49,19 +50,26 @@ rule compare:
         """
 
 
-INVERTED = {row: section for row, section in CONFIG.inverted().items() if row in MADE}
+INVERTED = [row for row in CONFIG.inverted() if row in MADE]
 
 
 def inverting(row):
-    """Networks and datasets: generator, encoders, what tells images apart, photographs."""
+    """Networks and datasets: generator, encoders, what tells images apart or labels them, photographs."""
     datasets, networks = TABLES[row].uses(CONFIG)
     return networks, datasets
+
+
+def omitting(row):
+    """The comparison that says what a generator omits, if the row is of photographs that have it."""
+    return [str(path) for name, path in MADE[row].items() if name == "statistics"]
 
 
 rule invert:
     """Invert images: reconstruct them by what a generator can draw, for a figure."""
     input:
         data=lambda w: evaluated(*inverting(w.row)),
+        labels=lambda w: [f for asset in TABLES[w.row].further(CONFIG) for f in held(asset)],
+        omitted=lambda w: omitting(w.row),
         network=lambda w: [f for n in inverting(w.row)[0] for f in module_sources(n)],
         sources=sources("dissection.omit.reconstruct"),
     output:
@@ -80,7 +88,8 @@ rule invert:
         settings=lambda w: evaluation_settings(
             *inverting(w.row),
             reconstruction=CONFIG.reconstruction,
-            rows={w.row: INVERTED[w.row]},
+            rows={w.row: getattr(CONFIG.rows, w.row)},
+            **(segmented() if omitting(w.row) else {}),
         ),
     shell:
         """

@@ -1,10 +1,12 @@
-"""Images inverted: what thesis figures 5-6, 5-7 and 5-8 are made of.
+"""Images inverted: what thesis figures 5-6, 5-7 and 5-8, and the lower half of 5-1 and 5-5, are made of.
 
 methods(config, "fig_5_6", out, device)       # images.csv, points.csv, generated.png, photographs.png
 groups(config, "fig_5_7", out, device)        # images.csv, <group>.png
+pairs(config, "fig_5_1", out, device)         # pairs.csv, labels.csv, photographs.png, ...
 """
 
-from collections.abc import Callable, Iterator
+import colorsys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +14,18 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dissection.config import Config, InversionMethods, InvertedGroups, Reconstruction
+from dissection import paths
+from dissection.config import (
+    Config,
+    InversionMethods,
+    InvertedGroups,
+    OmittedPairs,
+    Reconstruction,
+)
 from dissection.data import dataset_of
 from dissection.errors import DissectionError
 from dissection.networks import module_of, network_of, to_pixels
@@ -32,6 +42,7 @@ from dissection.omit.inversion import (
     relax,
 )
 from dissection.paths import replacing
+from dissection.segment import segmenter_of
 
 POINTS = 200  # of each scatter plot
 
@@ -48,7 +59,7 @@ class Inverter:
     """A row's generator and encoders, and the methods of figure 5-6 that they allow, by letter."""
 
     def __init__(self, config: Config, row: str, device: torch.device):
-        spec, how = getattr(config.rows, row), config.reconstruction
+        spec, how = config.inverted()[row], config.reconstruction
         if how is None:
             raise DissectionError("reconstruction: missing; it says how images are inverted")
         self.how: Reconstruction = how
@@ -59,9 +70,7 @@ class Inverter:
         }
         for role, encoder in self.encoders.items():
             if not isinstance(encoder, Encoder):
-                raise DissectionError(
-                    f"rows.{row}.networks.{role}: {spec.networks[role]} is no Encoder"
-                )
+                raise DissectionError(f"rows.{row}: network {spec.networks[role]} is no Encoder")
         depth = next(iter(self.encoders.values())).layers
         self.layers = Layers(self._place(module_of(config, spec.network, device)), depth)
         network, preprocess = network_of(config, how.network, device)
@@ -105,6 +114,10 @@ class Inverter:
             yield refined, self._drawn(refine(self.layers, z, target, z_steps))
         if "layered" in self.encoders:
             yield "f", self.project(images)
+
+    def encode(self, images: Tensor) -> Found:
+        """Method d: G(E(x))."""
+        return self._drawn(self.encoders["layered"](images).flatten(1))
 
     def project(self, images: Tensor) -> Found:
         """Method f: r* (eq. 5.5)."""
@@ -247,4 +260,109 @@ def groups(config: Config, row: str, out: Path, device: torch.device) -> None:
             _write_png(torch.cat(rows, 1), folder / f"{group}.png")
 
 
-JOBS = {"fig_5_6": methods, "fig_5_7": groups, "fig_5_8": groups}
+def pairs(config: Config, row: str, out: Path, device: torch.device) -> None:
+    """
+    Figures 5-1 and 5-5, below: photographs with most of what the generator omits (`omissions`, `richest`), of those
+    that `compare` has compared it with; what it makes of them by methods d, G(E(x)), and f; all segmented.
+
+    pairs.csv: class, label, delta, found (as in `compare`), image (number in the dataset), method; of the class the
+        pixels in photograph, reconstruction, and both at the same place (kept); of other classes those in the
+        photograph (others), and those of the same class in both (others_kept); pixels (all); error, as in `methods`.
+    labels.csv: class, label, colour, of the classes in the pictures, that with most pixels first.
+    photographs.png, d.png, f.png: the first ones; segmented_<...>.png: their labels.
+    """
+    spec: OmittedPairs = getattr(config.rows, row)
+    assert config.omission is not None  # else there would be no comparison
+    compared = paths.omission(config.profile, spec.dataset)
+    tally = load_file(compared / "counts.safetensors")
+    (generator,) = spec.networks.values()
+    omitted = omissions(pd.read_csv(compared / "classes.csv"), generator)
+    chosen = richest(tally["photographs"], omitted["class"], spec.pairs)
+    lines = omitted.set_index("class").loc[[c for c, _ in chosen], ["label", "delta", "found"]]
+    lines["image"] = tally["chosen"][[i for _, i in chosen]].numpy()
+
+    inverter = Inverter(config, row, device)
+    photographs = dataset_of(config, spec.dataset)
+    pixels = torch.cat(list(squares(photographs, lines["image"].tolist(), inverter.size)))
+    images = inverter.prepare(pixels)
+    batches = tqdm(images.split(inverter.how.batch), "invert", unit="batch")
+    found = [(inverter.encode(batch).images, inverter.project(batch).images) for batch in batches]
+    made = dict(zip("df", map(torch.cat, zip(*found, strict=True)), strict=True))
+
+    segmenter = segmenter_of(config, config.omission.segmenter, device)
+    side = max(segmenter.sizes)
+    shown = {"photographs": pixels} | {m: to_pixels(x).cpu() for m, x in made.items()}
+    labels = {name: segmenter.objects(x, (side, side)).cpu() for name, x in shown.items()}
+    wanted, before = torch.tensor(lines.index)[:, None, None], labels["photographs"]
+    there, others = before == wanted, (before != wanted) & (before > 0)
+    tables = []
+    for method, images_made in made.items():
+        again = labels[method] == before
+        counted = {"photograph": there, "reconstruction": labels[method] == wanted, "kept": there & again,
+                   "others": others, "others_kept": others & again}  # fmt: skip
+        sums = {name: where.flatten(1).sum(1).numpy() for name, where in counted.items()}
+        apart = error(images_made, images).numpy(force=True)
+        tables.append(lines.assign(method=method, **sums, pixels=side**2, error=apart))
+
+    names = segmenter.classes.object
+    legend, colours = _legend(torch.stack([x[: spec.shown] for x in labels.values()]), names)
+    shown |= {f"segmented_{name}": colours[x].movedim(3, 1) for name, x in labels.items()}
+    with replacing(out) as folder:
+        folder.mkdir()
+        write_csv(pd.concat(tables).reset_index(), folder / "pairs.csv")
+        write_csv(legend, folder / "labels.csv")
+        for name, strip in shown.items():
+            _write_png(torch.cat(list(strip[: spec.shown]), 2), folder / f"{name}.png")
+
+
+def omissions(classes: pd.DataFrame, network: str) -> pd.DataFrame:
+    """
+    Of the lines of a generator in classes.csv those of classes found omitted, the most omitted first; if none is, that
+    of the most negative delta.
+    """
+    lines = classes[(classes["network"] == network) & (classes["class"] > 0)]
+    lines = lines.sort_values("delta", kind="stable")
+    found = lines[lines["found"] == "omitted"]
+    return found if len(found) else lines[:1]
+
+
+def richest(counts: Tensor, classes: Iterable[int], number: int) -> list[tuple[int, int]]:
+    """
+    (class, image) of `number` images, none twice: for each class in turn, and again from the first, the image that has
+    most pixels of it among those left, the first of equals. A class that none of them has is passed over.
+
+    counts: (images, classes) pixels.
+    """
+    left, turns = counts.numpy().copy(), list(classes)
+    found: list[tuple[int, int]] = []
+    while turns and len(found) < number:
+        wanted = turns.pop(0)
+        image = int(left[:, wanted].argmax())
+        if left[image, wanted] > 0:
+            found.append((wanted, image))
+            left[image] = 0
+            turns.append(wanted)
+    return found
+
+
+def _legend(shown: Tensor, names: list[str]) -> tuple[pd.DataFrame, Tensor]:
+    """Numbers of classes -> labels.csv of `pairs`, and (classes, 3) uint8 RGB. White is none of the classes."""
+    counts = torch.bincount(shown.flatten(), minlength=len(names))
+    counts[0] = 0
+    order = counts.argsort(descending=True, stable=True)[: int((counts > 0).sum())]
+    colours = torch.full((len(names), 3), 255, dtype=torch.uint8)
+    for i, number in enumerate(order.tolist()):  # neighbours are far apart on the circle of hues
+        rgb = colorsys.hls_to_rgb(0.58 + i * 0.382 % 1, (0.45, 0.7, 0.58)[i % 3], 0.55)
+        colours[number] = torch.tensor([round(255 * c) for c in rgb], dtype=torch.uint8)
+    hexes = ["#" + bytes(colours[number].tolist()).hex() for number in order]
+    table = pd.DataFrame({"class": order, "label": [names[i] for i in order], "colour": hexes})
+    return table, colours
+
+
+JOBS = {
+    "fig_5_6": methods,
+    "fig_5_7": groups,
+    "fig_5_8": groups,
+    "fig_5_1": pairs,
+    "fig_5_5": pairs,
+}

@@ -476,7 +476,7 @@ def used_by(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
         datasets: dict[str, None] = {}
         networks: dict[str, None] = {}
         for key, name in named(section(config, row)):
-            (networks if key.startswith("network") else datasets)[name] = None
+            (networks if key.startswith(("network", "encoder")) else datasets)[name] = None
         networks |= {config.parser(d): None for d in datasets if d in config.generated}
         return list(datasets), list(networks)
 

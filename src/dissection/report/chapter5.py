@@ -1,8 +1,9 @@
 """The rows of chapter 5: what generators leave out.
 
-What is computed lies in results/<profile>/omit/<dataset>. A table says in `part` what a line is about: `class`, one of
-a generator (network, as published; `photographs` for further ones of these), `distance`, or `split`, photographs
-against photographs.
+What is computed lies in results/<profile>/omit/<dataset>; photographs that were reconstructed, in inversions/<row>. A
+table says in `part` what a line is about: `class`, one of a generator (network, as published; `photographs` for further
+ones of these), `distance`, or `split`, photographs against photographs; `pair`, a photograph and its reconstruction,
+`label`, a colour of their segmentations, and `image`, a PNG of the first of them.
 """
 
 import re
@@ -16,10 +17,11 @@ from dissection import paths
 from dissection.config import Config
 from dissection.report import Row, section
 from dissection.report.chapter3 import used_by
-from dissection.report.interventions import part
+from dissection.report.interventions import part, pictures
 
 Values = dict[str, Any]
 FURTHER = "photographs"
+COUNTED = ["photograph", "reconstruction", "kept", "others", "others_kept"]  # pixels of a pair
 
 
 def read(config: Config, row: str, file: str) -> pd.DataFrame:
@@ -51,11 +53,17 @@ def classes(config: Config, row: str) -> pd.DataFrame:
 
 def _departures(row: str) -> Callable[[Config, int], pd.DataFrame]:
     def table(config: Config, threads: int) -> pd.DataFrame:
-        """Parts `class` and `distance` of the generators."""
+        """Parts `class` and `distance` of the generators; `pair`, `label` and `image` if they are inverted."""
         parts = [
             of[of["network"] != FURTHER].assign(part=name)
             for name, of in (("class", classes(config, row)), ("distance", read(config, row, "distances")))
         ]  # fmt: skip
+        if row in config.inverted():
+            folder = paths.inversion(config.profile, row)
+            parts += [
+                pd.read_csv(folder / f"{name}s.csv").assign(part=name) for name in ("pair", "label")
+            ]
+            parts.append(pictures(folder))
         return _joined(parts)
 
     return table
@@ -75,7 +83,7 @@ def _fig_5_4(config: Config, threads: int) -> pd.DataFrame:
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     lines = pd.concat(parts, ignore_index=True)
     lines = lines[["part", "network", *(c for c in lines if c not in ("part", "network"))]]
-    whole = ["class", "rank", "images", "seed", "omitted", "added"]
+    whole = ["class", "rank", "images", "seed", "omitted", "added", "image", *COUNTED, "pixels"]
     return lines.astype({c: "Int64" for c in whole if c in lines})
 
 
@@ -115,6 +123,7 @@ def _fig_5_1_values(table: pd.DataFrame) -> Values:
         "class_order": list(by_label(shown, "delta")),
         "released_delta": by_label(lines, "delta"),
         "train_area": by_label(lines, "real_percent"),
+        **_lacking(table),
     }
 
 
@@ -143,7 +152,23 @@ def _fig_5_4_values(table: pd.DataFrame) -> Values:
 
 
 def _fig_5_5_values(table: pd.DataFrame) -> Values:
-    return by_label(_of(table, _networks(table)[0]), "delta")
+    return by_label(_of(table, _networks(table)[0]), "delta") | _lacking(table)
+
+
+def _lacking(table: pd.DataFrame) -> Values:
+    """By method: share of the pixels of an omitted class in a photograph that its reconstruction has as another class,
+    averaged over photographs; likewise of all other classes; and by omitted class."""
+    pairs = part(table, "pair")
+    if not len(pairs):
+        return {}
+    pairs = pairs.astype(dict.fromkeys(COUNTED, float))
+    pairs["omitted"] = 1 - pairs["kept"] / pairs["photograph"]
+    pairs["others"] = 1 - pairs["others_kept"] / pairs["others"]
+    lacking, by_class = {}, {}
+    for method, of in pairs.groupby("method"):
+        lacking[str(method)] = of[["omitted", "others"]].mean().to_dict()
+        by_class[str(method)] = of.groupby("label", sort=False)["omitted"].mean().to_dict()
+    return {"lacking": lacking, "lacking_by_class": by_class}
 
 
 def _table_5_1_values(table: pd.DataFrame) -> Values:
@@ -157,18 +182,19 @@ def _found(table: pd.DataFrame) -> Values:
         lines = _of(table, name)
         metrics[name] = {side: int((lines["found"] == side).sum()) for side in ("omitted", "added")}
         metrics[name]["mean_abs"] = float(_shown(lines).mean())
-    return metrics
+    return metrics | _lacking(table)
 
 
 # The list
 
 
 def _uses(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
-    """Datasets, networks and, last, that which labels them."""
+    """Datasets, networks, what compares images if the row inverts some, and, last, what labels them."""
 
     def uses(config: Config) -> tuple[list[str], list[str]]:
         datasets, networks = used_by(row)(config)
-        spec = config.omission
+        spec, how = config.omission, config.reconstruction
+        networks += [how.network] if how and row in config.inverted() else []
         return datasets, [*networks, *([config.segmenters[spec.segmenter].network] if spec else [])]
 
     return uses
@@ -180,7 +206,10 @@ def _labels(config: Config) -> list[str]:
 
 def _inputs(row: str) -> Callable[[Config], dict[str, Path]]:
     def inputs(config: Config) -> dict[str, Path]:
-        return {"statistics": paths.omission(config.profile, section(config, row).dataset)}
+        found = {"statistics": paths.omission(config.profile, section(config, row).dataset)}
+        if row in config.inverted():
+            found["reconstructions"] = paths.inversion(config.profile, row)
+        return found
 
     return inputs
 
@@ -206,11 +235,17 @@ DEPARTURES = (
     " photographs may have nothing of the class. Coloured are classes that a test finds to differ, in which any false"
     " find among all classes has a probability of 1 %."
 )
+PAIRS = (
+    " At the bottom: photographs that have most pixels of the classes found omitted, the most omitted class first, then"
+    " the next, and again from the first, none twice (of the class of the most negative difference, if none is found);"
+    " what the generator makes of them, G(E(x)) (method d), what its later layers can draw of them (method f, eq. 5.5),"
+    " and all segmented, with the class's share of the image."
+)
 ROWS = (
     _row(
         "fig_5_1",
         "Objects that a generator of churches omits",
-        DEPARTURES,
+        DEPARTURES + PAIRS,
         _departures("fig_5_1"),
         _fig_5_1_values,
         _found,
@@ -234,7 +269,7 @@ ROWS = (
     _row(
         "fig_5_5",
         "Objects that a generator of bedrooms omits",
-        DEPARTURES,
+        DEPARTURES + PAIRS,
         _departures("fig_5_5"),
         _fig_5_5_values,
         _found,
