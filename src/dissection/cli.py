@@ -5,6 +5,7 @@ need when they run, so that `dissection --help` answers at once.
 """
 
 import errno
+import json
 import multiprocessing
 import os
 import sys
@@ -360,6 +361,18 @@ def report(
 
 
 @app.command()
+def plan(config: Profile) -> None:
+    """What is left of a profile to make: jobs, GPU hours, download and disk, by table and figure. Runs nothing."""
+    from dissection.plan import dry_run, read_costs, table
+    from dissection.report.rows import ROWS
+
+    profile = load(config)
+    jobs = dry_run(config)  # Snakemake asks the networks what they cost, too
+    rows = [row for row, section in profile.rows if section is not None and row in ROWS]
+    print(table(profile, read_costs(paths.costs(profile.profile)), jobs, rows))
+
+
+@app.command()
 def record() -> None:
     """Run all of the smoke profile, and let DVC record what came of it."""
     from dissection import recording
@@ -376,20 +389,34 @@ def restore() -> None:
 
 
 @settings.command()
-def check(config: Profile) -> None:
+def check(
+    config: Profile,
+    costs: Annotated[
+        Path | None, typer.Option(help="JSON to write: what an image costs each network")
+    ] = None,
+) -> None:
     """Check a profile, its names and the layers of its networks."""
     import torch
 
     from dissection.networks import check_layers, load_network
+    from dissection.networks.cost import cost
 
     profile = load(config)
+    found: dict[str, dict] = {}
+    same: dict[str, dict] = {}  # many networks differ in nothing but their weights
     for name, network in profile.networks.items():
+        kind = network.model_dump_json(include={"module", "arguments", "input", "latent", "layers"})
         try:
             with torch.device("meta"):  # the modules without their weights
                 module = load_network(network, None, profile.seed)
             check_layers(module, network.layers.values())
         except DissectionError as error:
             raise DissectionError(f"{config}: networks.{name}: {error}") from None
+        if costs:
+            found[name] = same.get(kind) or same.setdefault(kind, cost(module, network))
+    if costs:
+        with paths.replacing(costs) as path:
+            path.write_text(json.dumps(found))
     print(f"{config}: profile {profile.profile}, {len(profile.networks)} networks, in order")
 
 

@@ -37,6 +37,7 @@ rule compare:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("compare"),
     params:
         settings=lambda w: evaluation_settings(segmenting(w.dataset), [w.dataset], **segmented()),
     shell:
@@ -84,6 +85,7 @@ rule invert:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("invert"),
     params:
         settings=lambda w: evaluation_settings(
             *inverting(w.row),

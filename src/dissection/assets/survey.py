@@ -129,10 +129,10 @@ def _ask(part: Download, url: str) -> tuple[int | None, str]:
 def listing(states: dict[str, State], rows: dict[str, list[str]]) -> str:
     """A line for each asset."""
     lines = [
-        (name, found.state, _bytes(found.bytes, found.about), found.source, ", ".join(rows[name]))
+        (name, found.state, readable(found.bytes, found.about), found.source, ", ".join(rows[name]))
         for name, found in states.items()
     ]
-    return _columns(("asset", "state", "size", "source", "needed by"), lines)
+    return columns(("asset", "state", "size", "source", "needed by"), lines)
 
 
 def total(states: dict[str, State]) -> str:
@@ -143,18 +143,18 @@ def total(states: dict[str, State]) -> str:
     unknown = sum(found.bytes is None for found in missing)
     text = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
     if missing:
-        text += f"; to download: about {_bytes(size)}"
+        text += f"; to download: about {readable(size)}"
         text += f", and {unknown} of unknown size" if unknown else ""
     return text
 
 
 def answers(found: Sequence[Answer]) -> str:
     """A line for each address."""
-    lines = [(one.asset, one.problem or "answers", _bytes(one.bytes), one.url) for one in found]
-    return _columns(("asset", "answer", "size", "address"), lines)
+    lines = [(one.asset, one.problem or "answers", readable(one.bytes), one.url) for one in found]
+    return columns(("asset", "answer", "size", "address"), lines)
 
 
-def _bytes(size: int | None, about: bool = False) -> str:
+def readable(size: int | None, about: bool = False) -> str:
     if size is None:
         return "unknown"
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -163,7 +163,7 @@ def _bytes(size: int | None, about: bool = False) -> str:
     return f"{size} B"
 
 
-def _columns(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def columns(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Text in aligned columns."""
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
     rows = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in (head, *lines))
