@@ -2,7 +2,7 @@
 
 snakemake                                        # the smoke profile, offline, all of it
 snakemake --configfile config/street.yaml        # another profile: its file replaces the default
-snakemake chapter3                               # or: chapter4, chapter5, report, weights (trains networks anew)
+snakemake chapter3                               # or: chapter4 ... chapter6, report, weights (trains networks anew)
 
 Settings of Snakemake itself are in workflow/profiles/default/config.yaml.
 """
@@ -158,6 +158,7 @@ include: "workflow/rules/chapter3.smk"
 include: "workflow/rules/interventions.smk"
 include: "workflow/rules/chapter4.smk"
 include: "workflow/rules/chapter5.smk"
+include: "workflow/rules/chapter6.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -168,4 +169,5 @@ rule all:
         rules.chapter3.input,
         rules.chapter4.input,
         rules.chapter5.input,
+        rules.chapter6.input,
         rules.report.output,

@@ -143,7 +143,7 @@ def _concerns(path: str) -> bool:
     """Whether a path in dvc.yaml is about the rows of the tiny profile, or about none."""
     row = re.search(r"\b((?:pnas_)?(?:table|fig|sec)_\w+?)\.(csv|ipynb|png|svg)", path)
     others = re.search(
-        r"results/smoke/(interventions|causal|quality|omit|inversions|accuracy|transfer|units/(iclr|pnas))",
+        r"results/smoke/(interventions|causal|quality|omit|inversions|edits|accuracy|transfer|units/(iclr|pnas))",
         path,
     )
     return others is None and (row is None or row[1] in ROWS)

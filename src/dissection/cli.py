@@ -118,6 +118,7 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
     from dissection.networks import adversarial
     from dissection.networks.train import train
     from dissection.omit.train import train as train_encoder
+    from dissection.segment.judges import attributes, finding
     from dissection.segment.train import parsing
 
     profile = load(config)
@@ -139,7 +140,8 @@ def train(config: Profile, network: NetworkName, out: Out, threads: Threads = 1)
         return
     assert spec.recipe is not None
     train_set, validation_set = map(opened, spec.recipe.sets())
-    learn = parsing if spec.recipe.target == "parsing" else None
+    learners = {"parsing": parsing, "attributes": attributes, "finding": finding}
+    learn = learners.get(spec.recipe.target)
     train(profile, network, train_set, validation_set, out, device, learn)
 
 
@@ -260,6 +262,84 @@ def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
         raise DissectionError(f"row {row}: inverts no images; choices: {choices}")
     _use_threads(threads)
     JOBS[row](profile, row, out, _device(profile))
+
+
+@app.command()
+def edit(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+    """Edit a generator and measure what that does, for a table or figure."""
+    from dissection.rewrite import JOBS
+
+    if row not in JOBS:
+        raise DissectionError(f"row {row}: edits nothing; choices: {', '.join(JOBS)}")
+    module, job = JOBS[row]
+    run = getattr(import_module(f"dissection.rewrite.{module}"), job)
+    profile = load(config)
+    _use_threads(threads)
+    run(profile, row, out, _device(profile))
+
+
+@app.command()
+def moments(
+    config: Profile,
+    network: NetworkName,
+    layer: Annotated[str, typer.Option(help="printed name of the layer")],
+    out: Out,
+    truncation: Annotated[float | None, typer.Option(help="psi; default: the network's")] = None,
+    images: Annotated[int, typer.Option(min=1, help="images to take keys from")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="of z")] = 1,
+    threads: Threads = 1,
+) -> None:
+    """Gather the second moments of the keys of a generator's layer, for edits of it."""
+    from dissection.rewrite.job import gather
+
+    profile = load(config)
+    _use_threads(threads)
+    gather(profile, network, layer, truncation, images, seed, out, _device(profile))
+
+
+@app.command()
+def rewrite(
+    config: Profile,
+    session: Annotated[Path, typer.Option(help="JSON of what is to be copied where; ours or the authors'")],
+    out: Out,
+    moments: Annotated[Path | None, typer.Option(help="file of `dissection moments`; else gathered now")] = None,
+    images: Annotated[int, typer.Option(min=1, help="images to gather moments from")] = 1000,
+    network: Annotated[str | None, typer.Option(help="instead of the session's, as all below")] = None,
+    layer: Annotated[str | None, typer.Option(help="printed name of the layer")] = None,
+    truncation: Annotated[float | None, typer.Option(help="psi")] = None,
+    method: Annotated[str | None, typer.Option(help="pgd, lambda or layer")] = None,
+    rank: Annotated[int | None, typer.Option(help="number of directions")] = None,
+    steps: Annotated[int | None, typer.Option(help="of Adam")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="of Adam")] = None,
+    erase: Annotated[int | None, typer.Option(help="units to do without, instead of a copy")] = None,
+    threads: Threads = 1,
+) -> None:  # fmt: skip
+    """Make an edit of a generator from a session: copy, paste, context."""
+    from dissection.rewrite.job import make
+    from dissection.rewrite.sessions import read_session
+
+    profile = load(config)
+    asked = read_session(
+        session, network=network, layer=layer, truncation=truncation, method=method, rank=rank,
+        steps=steps, learning_rate=learning_rate, erase=erase,
+    )  # fmt: skip
+    _use_threads(threads)
+    make(profile, asked, moments, images, out, _device(profile))
+
+
+@app.command()
+def apply(
+    config: Profile,
+    network: NetworkName,
+    edit: Annotated[list[Path], typer.Option(help="file of an edit, or of several")],
+    out: Out,
+) -> None:
+    """Write a generator's weights with edits made in them, in the layout of its own file."""
+    from dissection.rewrite.job import write_weights
+
+    profile = load(config)
+    _named(profile, "networks", network)
+    write_weights(profile, network, edit, out)
 
 
 @app.command()

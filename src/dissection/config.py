@@ -125,12 +125,13 @@ class Recipe(Section):
     validation: str = Field(description="dataset to measure accuracy on")
     target: Literal[
         "class", "object", "hybrid", "context", "puzzle", "egomotion", "tracking", "moving", "videoorder",
-        "audio", "crosschannel", "colorization", "objectcentric", "parsing",
+        "audio", "crosschannel", "colorization", "objectcentric", "parsing", "attributes", "finding",
     ] = Field(
         default="class",
         description="what to learn: the class of an image, of an object cut out, both, a self-supervised task,"
-        " or the labels of every pixel",
+        " the labels of every pixel, or, of some concepts, whether they are true of an image or where it shows them",
     )  # fmt: skip
+    concepts: list[str] = Field(default=[], description="those to learn of, for the last two")
     further: list[tuple[str, str]] = Field(
         default=[], description="further datasets to train on, each with its own to validate on"
     )
@@ -451,6 +452,61 @@ class Reconstruction(Section):
     )
     seed: int = Field(
         default=1, ge=0, description="of z of generated images; of the choice of photographs"
+    )
+
+
+class Layered(Section):
+    """Images as several layers of a network see them."""
+
+    network: str = Field(description="network of the profile")
+    layers: list[str] = Field(
+        min_length=1, description="printed names of its layers, from fine to coarse"
+    )
+    size: int | None = Field(
+        default=None, gt=0, description="that images are scaled to; none: as they are"
+    )
+
+
+class Perceptual(Layered):
+    """How far apart two images look, by LPIPS (Zhang et al. 2018)."""
+
+    name: str = Field(description="what tables call it; LPIPS only if that it is")
+    heads: str | None = Field(
+        default=None, description="asset of the published weights of the layers' units; none: 1"
+    )
+
+
+class Attribute(Section):
+    """An attribute of faces, as a classifier tells it."""
+
+    network: str = Field(description="network of the profile")
+    output: int = Field(default=0, ge=0, description="its output for it; above 0 it is there")
+    shape: tuple[int, int] | None = Field(
+        default=None,
+        description="height and width that images are scaled to; none: its input's size",
+    )
+
+
+class Finder(Section):
+    """Where an image shows something."""
+
+    network: str = Field(
+        description="network of the profile, with a score for each class and pixel"
+    )
+    classes: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[1], min_length=1, description="its outputs that count, from 0"
+    )
+
+
+class Judging(Section):
+    """What the edits of chapter 6 are judged by (tables 6.1 to 6.3)."""
+
+    perceptual: Perceptual | None = Field(default=None, description="of undesired changes")
+    smile: Attribute | None = Field(default=None, description="of smiles")
+    mouth: Finder | None = Field(default=None, description="where a face may change")
+    text: Finder | None = Field(default=None, description="of watermarks")
+    correspondence: Layered | None = Field(
+        default=None, description="of images, along which a baseline carries an example"
     )
 
 
@@ -902,6 +958,13 @@ class InvertedGroups(Inverted):
     images: int = Field(default=100, gt=0, description="of each group")
 
 
+class Edited(Section):
+    """A generator edited, as chapter 6 edits it."""
+
+    network: str = Field(description="generator")
+    segmenter: str | None = Field(default=None, description="what says where something is")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -1022,6 +1085,9 @@ class Config(Section):
     reconstruction: Reconstruction | None = Field(
         default=None, description="how images are inverted; for rows of chapter 5"
     )
+    judging: Judging | None = Field(
+        default=None, description="what edits are judged by; for the rows of chapter 6"
+    )
     rows: Rows = Field(default=Rows(), description="tables and figures")
 
     _lost: dict[str, list[str]] = PrivateAttr(default_factory=dict)  # network -> what it lacks
@@ -1083,6 +1149,10 @@ class Config(Section):
         """The rows that invert images, and by what."""
         found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
         return {row: how for row, how in found if isinstance(how, Inverted)}
+
+    def edited(self) -> dict[str, Edited]:
+        """The rows that edit generators."""
+        return {row: section for row, section in self.rows if isinstance(section, Edited)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""
@@ -1242,6 +1312,20 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         if how.network in networks:
             layers = list(config.networks[how.network].layers)
             yield "reconstruction.layer", how.layer, layers
+    for key, judge in dict(config.judging or {}).items():
+        if judge is None:
+            continue
+        yield f"judging.{key}.network", judge.network, networks
+        if isinstance(judge, Perceptual):
+            if judge.heads is not None:
+                yield f"judging.{key}.heads", judge.heads, assets
+            if judge.network in networks:
+                for layer in judge.layers:
+                    yield (
+                        f"judging.{key}.layers",
+                        layer,
+                        list(config.networks[judge.network].layers),
+                    )
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         drawn = entry.network in networks and config.networks[entry.network].latent

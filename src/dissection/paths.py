@@ -78,6 +78,11 @@ def inversion(profile: str, row: str) -> Path:
     return results(profile) / "inversions" / row
 
 
+def edits(profile: str, row: str) -> Path:
+    """Folder of a row's edits of generators, and of what they do."""
+    return results(profile) / "edits" / row
+
+
 def table(profile: str, row: str) -> Path:
     return results(profile) / "tables" / f"{row}.csv"
 

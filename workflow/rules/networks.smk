@@ -26,7 +26,12 @@ def training_sources(wildcards):
         return sources("dissection.omit.train")
     if recipe is None:
         return sources("dissection.networks.adversarial")
-    return sources(f"dissection.{'segment' if recipe.target == 'parsing' else 'networks'}.train")
+    modules = {
+        "parsing": "segment.train",
+        "attributes": "segment.judges",
+        "finding": "segment.judges",
+    }
+    return sources(f"dissection.{modules.get(recipe.target, 'networks.train')}")
 
 
 rule train:

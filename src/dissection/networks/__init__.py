@@ -64,7 +64,7 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
             f"network {spec.module}: returned {type(network).__name__}, not a torch module"
         )
     if weights is not None and state is not None:
-        _load(network, state, weights)
+        load_state(network, state, weights)
     return network.float().eval()
 
 
@@ -116,7 +116,12 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             state = caffe.read_state(path)
         elif path.suffix in TORCH_FORMATS:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-            state = saved.get("state_dict", saved) if isinstance(saved, dict) else saved
+            if isinstance(saved, dict):
+                saved = saved.get("state_dict", saved.get("model_state_dict", saved))
+            state = saved
+            if isinstance(saved, dict) and "g_ema" in saved:  # a StyleGAN2, its mean w beside it
+                mean = {key: saved[key] for key in ("latent_avg",) if key in saved}
+                state = saved["g_ema"] | mean
         else:
             known = ", ".join((".safetensors", *TORCH_FORMATS, ".caffemodel", ".params"))
             raise DissectionError(f"weights {path}: unknown format; expected {known}")
@@ -130,7 +135,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
 
 
-def _load(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Raises DissectionError, listing what is missing, unexpected or of another shape, unless the keys match."""
     own = network.state_dict()
     # DataParallel wraps a network, or a part of it, in a module called `module`
     state = {k if k in own else re.sub(r"(^|\.)module\.", r"\1", k): t for k, t in state.items()}
@@ -139,6 +145,11 @@ def _load(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -> Non
     state = {
         name if name in own else key: state[key] for key, name in names.items() if name is not None
     }
+    for name, tensor in own.items():  # axes of length 1 were left out in some layouts
+        if name in state and [n for n in state[name].shape if n > 1] == [
+            n for n in tensor.shape if n > 1
+        ]:
+            state[name] = state[name].reshape(tensor.shape)
     problems = {
         # batch norm counts its batches since torch 0.4.1 only; evaluation does not need the count
         "missing": [k for k in own if k not in state and not k.endswith("num_batches_tracked")],

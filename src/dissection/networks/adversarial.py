@@ -12,6 +12,7 @@ import copy
 import hashlib
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from dissection.errors import DissectionError
 from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
 from dissection.networks.stylegan import DECAY, StyleGAN, ToRGB
+from dissection.networks.stylegan2 import State, StyleGAN2, doubled
 from dissection.networks.train import CHECKPOINT, save_weights, snapshot
 from dissection.paths import replacing
 
@@ -38,6 +40,9 @@ ROUND = 250  # iterations from one checkpoint to the next
 DRIFT = 1e-3  # weight that keeps a Wasserstein critic's scores near 0
 SAMPLES = 64  # pictures in samples.png
 GROUP = 4  # images over which the critic sees the variation
+# learning rates in a StyleGAN2, relative to that of others: noise at the full rate soon drowns what is drawn, and in
+# a short training the mapping network, which is built to learn at a hundredth, is to learn at a fifth
+RATES = {r"\.noise\.weight$": 0.01, r"^generator\.style\.": 20.0}
 MIXING = 0.9  # how often a StyleGAN draws a batch by two styles, one for the coarse layers, one for the fine
 
 Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
@@ -46,7 +51,7 @@ Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
 def train(config: Config, name: str, images: Dataset, out: Path, device: torch.device) -> None:
     """Train generator `name` on the images. weights.safetensors holds matrices and kernels in float16.
 
-    Raises DissectionError if the network is no ProGAN or StyleGAN with a recipe, if the recipe does not fit
+    Raises DissectionError if the network is no ProGAN, StyleGAN or StyleGAN2 with a recipe, if the recipe does not fit
     it, or if training diverges.
     """
     spec = config.networks[name]
@@ -55,9 +60,9 @@ def train(config: Config, name: str, images: Dataset, out: Path, device: torch.d
         raise DissectionError(f"networks.{name}.adversarial: missing; it says how to train")
     seed = config.seed if recipe.seed is None else recipe.seed
     generator = load_network(spec, None, seed)
-    if not isinstance(generator, ProGAN | StyleGAN):
+    if not isinstance(generator, ProGAN | StyleGAN | StyleGAN2):
         raise DissectionError(
-            f"network {name}: only a ProGAN or a StyleGAN can be trained, not {spec.module}"
+            f"network {name}: only a ProGAN, a StyleGAN or a StyleGAN2 can be trained, not {spec.module}"
         )
     if len(recipe.critic) != len(generator.widths):
         raise DissectionError(
@@ -196,6 +201,38 @@ class GrowingStyle(Growing):
         return small
 
 
+class GrowingStyle2(nn.Module):
+    """A StyleGAN2, likewise. The image of a coarser resolution is the one that finer layers add to.
+
+    Left out, for they take time: mixing of styles, regularisation of path lengths, the critic's residuals.
+    """
+
+    def __init__(self, generator: StyleGAN2):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, level: int, alpha: float) -> Tensor:
+        generator = self.generator
+        w = generator.style(z).float()
+        if self.training:
+            with torch.no_grad():
+                generator.latent_avg.lerp_(w.mean(0), 1 - DECAY)
+        w = w[:, None].expand(-1, 2 * len(generator.widths), -1)
+        state = generator.run(State(w, w, None), until=f"layer{2 * level + 2}")
+        images = generator.get_submodule(f"rgb{level + 1}")(state).rgb
+        if alpha < 1 and state.rgb is not None:
+            images = torch.lerp(doubled(state.rgb), images, alpha)
+        return images
+
+    def grown(self, level: int) -> nn.Module:
+        generator = self.generator
+        with torch.device("meta"):
+            style = len(generator.latent_avg)
+            small = StyleGAN2(generator.latent, generator.widths[: level + 1], style, generator.depth)  # fmt: skip
+        small.load_state_dict({k: generator.state_dict()[k] for k in small.state_dict()}, assign=True)  # fmt: skip
+        return small
+
+
 class Convolution(nn.Module):
     """A convolution with bias at an equal learning rate, and a leaky rectifier."""
 
@@ -297,23 +334,26 @@ class Training:
 
     def __init__(
         self,
-        generator: ProGAN | StyleGAN,
+        generator: ProGAN | StyleGAN | StyleGAN2,
         critic: Critic,
         recipe: Adversarial,
         device: torch.device,
     ):
         self.recipe, self.device = recipe, device
         self.levels = len(generator.widths)
-        growing = Growing if isinstance(generator, ProGAN) else GrowingStyle
-        self.generator = self._place(growing(generator))
+        kinds = {ProGAN: Growing, StyleGAN: GrowingStyle, StyleGAN2: GrowingStyle2}
+        self.generator = self._place(kinds[type(generator)](generator))
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.critic = self._place(critic)
+        rate, critic_rate = recipe.learning_rate, recipe.critic_rate or recipe.learning_rate
+        groups: dict[float, dict[str, Any]] = {}
+        for key, parameter in self.generator.named_parameters():
+            share = next((share for end, share in RATES.items() if re.search(end, key)), 1.0)
+            group = groups.setdefault(share, {"params": [], "lr": rate * share})
+            group["params"].append(parameter)
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), rate, (0.0, 0.99), fused=True)
-            for network, rate in (
-                (self.generator, recipe.learning_rate),
-                (self.critic, recipe.critic_rate or recipe.learning_rate),
-            )
+            torch.optim.Adam(list(groups.values()), rate, (0.0, 0.99), fused=True),
+            torch.optim.Adam(self.critic.parameters(), critic_rate, (0.0, 0.99), fused=True),
         ]
 
     def _place(self, network: Any) -> Any:
@@ -453,7 +493,9 @@ def _fit(
 
 
 @torch.inference_mode()
-def _draw_samples(generator: ProGAN | StyleGAN, out: Path, device: torch.device) -> None:
+def _draw_samples(
+    generator: ProGAN | StyleGAN | StyleGAN2, out: Path, device: torch.device
+) -> None:
     """samples.png: the first SAMPLES images of seed 1, eight in a row."""
     training = generator.training
     images = generator.eval()(latents(1, 0, SAMPLES, generator.latent).to(device))

@@ -10,6 +10,21 @@ from torch import nn
 
 from dissection.errors import DissectionError
 
+# places of the layers in torchvision's state dict, where there is no normalisation in between
+TORCHVISION = {
+    "features.0": "conv1", "features.3": "conv2", "features.6": "conv3", "features.8": "conv4", "features.10": "conv5",
+    "classifier.1": "fc6", "classifier.4": "fc7", "classifier.6": "fc8",
+}  # fmt: skip
+
+
+class AlexNet(nn.Sequential):
+    """(n, 3, size, size) -> (n, classes) scores before the softmax; see `alexnet`."""
+
+    def own_key(self, key: str) -> str:
+        """The key here of a parameter that torchvision calls `key`."""
+        path, _, kind = key.rpartition(".")
+        return f"{TORCHVISION.get(path, path)}.{kind}"
+
 
 def alexnet(
     classes: int = 365,
@@ -24,13 +39,14 @@ def alexnet(
     batch_norm: bool = False,
     dropout: float = 0.5,
     gap: bool = False,
-) -> nn.Sequential:
+) -> AlexNet:
     """(n, 3, size, size) -> (n, classes) scores before the softmax.
 
     widths, groups: of conv1 to conv5. kernel, stride, padding: of conv1. hidden: of fc6 and fc7.
     lrn: local response normalisation after pool1 and pool2. batch_norm: after each convolution.
     dropout: after fc6 and fc7; 0 for none. gap: the mean of conv5 over all positions goes straight
-    to fc8 (AlexNet-GAP-Wide with widths 96, 256, 384, 384, 768).
+    to fc8 (AlexNet-GAP-Wide with widths 96, 256, 384, 384, 768). torchvision's has size 224, widths
+    64, 192, 384, 256, 256, padding 2, groups of 1 and no lrn.
     """
     modules: dict[str, nn.Module] = {}
     channels = 3
@@ -67,7 +83,7 @@ def alexnet(
                 modules[f"drop{i}"] = nn.Dropout(dropout)
             channels = hidden
     modules["fc8"] = nn.Linear(channels, classes)
-    network = nn.Sequential()
+    network = AlexNet()
     for name, module in modules.items():
         network.add_module(name, module)
     return network

@@ -1,4 +1,4 @@
-"""VGG-16 with the research names of its layers: features.conv1_1 ... conv5_3, classifier.fc6, fc7, fc8a.
+"""VGG-16 with the research names of its layers: features.conv1_1 ... conv5_3, classifier.fc6, fc7, fc8a; VGG-19 too.
 
 The defaults are the published network of 224-pixel inputs; a smaller one is a matter of arguments.
 """
@@ -36,8 +36,10 @@ def vgg16(
     pools: Sequence[int] = (1, 2, 3, 4, 5),
     batch_norm: bool = False,
     dropout: float = 0.5,
+    depths: Sequence[int] = DEPTHS,
 ) -> VGG16:
-    """widths: of the five groups of convolutions. hidden: of fc6 and fc7. stride: of conv1_1.
+    """widths, depths: of the five groups of convolutions; VGG-19 has depths 2, 2, 4, 4, 4. hidden: of fc6
+    and fc7. stride: of conv1_1.
 
     pools: groups that end in a max pool. batch_norm: after each convolution (without it, so deep a
     network trains slowly from scratch). dropout: after fc6 and fc7; 0 for none.
@@ -45,7 +47,7 @@ def vgg16(
     features, classifier = nn.Sequential(), nn.Sequential()
     channels = 3
     size = (size - 1) // stride + 1
-    for group, (width, depth) in enumerate(zip(widths, DEPTHS, strict=True), start=1):
+    for group, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         for i in range(1, depth + 1):
             name = f"{group}_{i}"
             step = stride if name == "1_1" else 1

@@ -14,6 +14,7 @@ from dissection.report import (
     chapter4_rating,
     chapter5,
     chapter5_inversion,
+    chapter6,
     interventions,
 )
 
@@ -26,6 +27,7 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter4_rating.ROWS,
     ),
     5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
+    6: chapter6.ROWS,
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 

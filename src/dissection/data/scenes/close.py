@@ -5,6 +5,7 @@ Generators are trained on these, for a door or a window must cover several pixel
 
 # Drawing instructions read best in rows.
 # fmt: off
+from dissection.data.scenes import portraits
 from dissection.data.scenes.canvas import Canvas, Colour, dim
 from dissection.data.scenes.indoors import (
     CLOTHS,
@@ -108,6 +109,62 @@ def church_outdoor(c: Canvas) -> None:
         person(c, x + d.pick((-1, 1)) * d(0.14, 0.3), y + d(0.06, 0.1), d(0.26, 0.34))
     if d.chance(0.06):
         car(c, d(0.2, 0.8), y + d(0.06, 0.1), d(0.36, 0.46))
+
+
+def tower(c: Canvas, x: float, w: float, y0: float, foot: float, wall: Wall, top: str, cap: Colour) -> None:
+    """A tower of width w from foot up to y0, and on it a dome, a spire, or a plain roof."""
+    f = c.at(x, y0, w)
+    c.rect(x - w / 2, y0, x + w / 2, foot, wall[0], "tower<building", wall[1], shade=(-0.18 * c.sun, 0.05))
+    f.rect(-0.56, -0.08, 0.56, 0.05, dim(wall[0], 1.12), "tower<building", wall[1])
+    if top == "dome":
+        f.rect(-0.07, 0.7, 0.07, 1.1, dim(cap, 0.85), "dome<building", "metal")
+        f.arch(-0.56, 0.05, 0.56, 0.86, cap, "dome<building", "metal", bulge=0.35)
+    elif top == "spire":
+        f.poly(((0, 1.55), (0.5, 0.05), (-0.5, 0.05)), cap, "spire<building", "metal", shade=(-0.3 * c.sun, 0))
+    else:
+        f.poly(((-0.3, 0.36), (0.3, 0.36), (0.62, 0.05), (-0.62, 0.05)), cap, "roof<building", "tile")
+    windows(c, [(x - 0.17 * w, y0 + 0.16 * w, x + 0.17 * w, y0 + 0.85 * w)], "building", True, False)
+
+
+def church_tower(c: Canvas) -> None:
+    """A church whose one or two towers fill the frame, with windows, and trees beside or before it."""
+    d = c.dice
+    roll = d()
+    c.attributes["watermark"] = "middle" if roll < 0.14 else "bar" if roll < 0.26 else ""
+    horizon, foot = d(0.78, 0.84), d(0.9, 0.94)
+    sky(c, horizon, 1, "day overcast")
+    lawn(c, horizon)
+    c.near = 0.8
+    colour, material = d.pick(CHURCHES)
+    wall: Wall = (d.near(colour, 8), material)
+    roof, top = d.near(d.pick(ROOFS), 8), d.pick(("dome", "dome", "spire", "spire", "roof"))
+    caps = {"dome": (DOMES[0], DOMES[4]), "spire": (DOMES[1], DOMES[2], DOMES[3]), "roof": (roof,)}
+    cap, x = d.near(d.pick(caps[top]), 8), d(0.46, 0.54)
+    half, eaves = d(0.33, 0.38), foot - d(0.3, 0.34)
+    facade(c, x - half, eaves, x + half, foot, wall, "building")
+    if d.chance(0.4):  # two towers and a gable
+        c.poly(((x, eaves - 0.2), (x + half, eaves), (x - half, eaves)), roof, "roof<building", "tile")
+        for side in (-1, 1):
+            tower(c, x + side * (half - 0.1), d(0.22, 0.24), eaves - d(0.13, 0.17), foot, wall, top, cap)
+        places = [x]
+    else:
+        c.poly(((x - half + 0.06, eaves - 0.14), (x + half - 0.06, eaves - 0.14), (x + half + 0.02, eaves),
+            (x - half - 0.02, eaves)), roof, "roof<building", "tile")
+        tower(c, x, d(0.28, 0.32), eaves - d(0.16, 0.22), foot, wall, top, cap)
+        places = [x - 0.66 * half, x + 0.66 * half]
+    if d.chance(0.8):
+        boxes = [(at - 0.055, eaves + 0.05, at + 0.055, eaves + 0.21) for at in places]
+        windows(c, boxes, "building", True, False)
+    c.near = 1.0
+    for side in (-1, 1):
+        if d.chance(0.5):
+            tree(c, x + side * d(0.42, 0.52), foot + 0.02, d(0.44, 0.66), d.pick(("round", "conifer")))
+    if d.chance(0.3):
+        tree(c, x + d(-0.24, 0.24), foot + 0.04, d(0.4, 0.52), "round")
+
+
+def face(c: Canvas) -> None:
+    portraits.face(c, close=True)
 
 
 def _wood(c: Canvas) -> Colour:
@@ -280,5 +337,5 @@ def conference_room(c: Canvas) -> None:
 
 PAINTERS = {
     "church-outdoor": church_outdoor, "bedroom": bedroom, "kitchen": kitchen, "living_room": living_room,
-    "dining_room": dining_room, "conference_room": conference_room,
+    "dining_room": dining_room, "conference_room": conference_room, "church-tower": church_tower, "face": face,
 }

@@ -38,9 +38,9 @@ GLASS, STEEL, PALE = (70, 94, 120), (72, 76, 84), (240, 238, 232)
 # ------------------------------------------------------------------------------------------------ sky and land
 
 
-def sky(c: Canvas, horizon: float, clouds: int = 3) -> None:
+def sky(c: Canvas, horizon: float, clouds: int = 3, moods: str = "day haze overcast sunset night") -> None:
     d = c.dice
-    mood = d.pick([name for name, (*_, often) in MOODS.items() for _ in range(often)])
+    mood = d.pick([name for name in moods.split() for _ in range(MOODS[name][4])])
     c.tint, top, bottom, white, _ = MOODS[mood]
     c.attributes["time"] = mood
     c.near = 0.05

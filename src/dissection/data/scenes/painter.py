@@ -9,7 +9,7 @@ import numpy as np
 from dissection.data.scenes import close as near
 from dissection.data.scenes import indoors, outdoors, portraits, world
 from dissection.data.scenes.canvas import Canvas, Dice
-from dissection.data.scenes.world import DOMAINS, NUMBER, OUTDOORS
+from dissection.data.scenes.world import NUMBER, OUTDOORS
 from dissection.errors import DissectionError
 
 PAINTERS = outdoors.PAINTERS | indoors.PAINTERS | portraits.PAINTERS
@@ -50,23 +50,23 @@ def draw(
     """
     painters = near.PAINTERS if close else PAINTERS
     if domain not in painters:
-        known = [name for name in DOMAINS if name in painters]
+        known = [name for name in world.KEYS if name in painters]
         raise DissectionError(
             f"unknown domain of scenes {domain!r}{' seen close' * close}; choose from: {', '.join(known)}"
         )
-    canvas = Canvas(size, Dice(seed, DOMAINS.index(domain), index), camera)
+    canvas = Canvas(size, Dice(seed, world.KEYS.index(domain), index), camera)
     painters[domain](canvas)
     if domain in OUTDOORS:
         roll = canvas.dice()
         canvas.attributes["watermark"] = "middle" if roll < 0.08 else "bar" if roll < 0.14 else ""
     rgb, labels = canvas.finish()
     if canvas.attributes.get("watermark"):
-        rgb = _text(canvas, rgb, labels)
+        rgb = _text(canvas, rgb, labels, band=domain in world.CLOSE)
     labels["color"] = world.colour_names(rgb)[None]
     present = frozenset(
         world.NAMES[number] for number in np.flatnonzero(np.bincount(labels["object"].ravel()))
     )
-    scene = NUMBER.get(f"{domain}-s", 0)
+    scene = NUMBER.get(f"{world.CLOSE.get(domain, domain)}-s", 0)
     return Scene(domain, rgb, labels, scene, world.sound(present), canvas.attributes)
 
 
@@ -77,8 +77,11 @@ def draw_frames(
     return [draw(domain, seed, index, size, camera) for camera in cameras]
 
 
-def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray]) -> np.ndarray:
-    """Write faint words across the middle, or a bar of text at the bottom; text becomes the first object."""
+def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray], band: bool) -> np.ndarray:
+    """Write faint words across the middle, or a bar of text at the bottom; text becomes the first object.
+
+    band: the words across the middle are strong, on a dark translucent band, which counts as text.
+    """
     d, size = canvas.dice, canvas.size
     words, mask = d.pick(WORDS), np.zeros((size, size), np.uint8)
     scale = size / 64 * 0.42
@@ -102,7 +105,11 @@ def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray]) -> np.
     inside = mask > 127
     picture = rgb.astype(np.float32)
     if middle:
-        picture += 0.55 * share * (255 - picture)
+        if band:
+            rows = slice(round(y - 0.22 * size), round(y + 0.06 * size))
+            picture[rows] *= 0.5
+            inside[rows] = True
+        picture += (0.9 if band else 0.55) * share * (255 - picture)
     else:
         bar = np.arange(size) >= round(0.85 * size)
         picture[bar] = 16

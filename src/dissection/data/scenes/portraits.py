@@ -9,9 +9,14 @@ from dissection.data.scenes.canvas import ARCH, CIRCLE, Canvas, Colour, Texture,
 from dissection.data.scenes.outdoors import CLOTHES, HAIRS, SKINS, hills, lawn, sky
 
 
-def face(c: Canvas) -> None:
-    """A child or an adult who smiles or not, with or without glasses, earrings, a hat, a beard."""
+def face(c: Canvas, close: bool = False) -> None:
+    """A child or an adult who smiles or not, with or without glasses, earrings, a hat, a beard.
+
+    close: fills the frame, plain, with a larger mouth, larger glasses and earrings.
+    """
     d = c.dice
+    c.camera = (0, 0, 1.45) if close else c.camera
+    large = 1.35 if close else 1.0
     child, smile = d.chance(0.35), d.chance(0.5)
     glasses, hat, long_hair = d.chance(0.25), d.chance(0.2), d.chance(0.5)
     earrings = d.chance(0.5 if long_hair else 0.2)
@@ -20,7 +25,7 @@ def face(c: Canvas) -> None:
     skin, hair, cloth = d.near(d.pick(SKINS), 10), d.near(d.pick(HAIRS), 10), d.near(d.pick(CLOTHES), 10)
     if not child and d.chance(0.15):
         hair = d.near((196, 194, 190), 8)
-    backdrop(c)
+    backdrop(c, close)
     c.near = 1.0
     x, y = d(0.46, 0.54), d(0.47, 0.52)
     rx, ry = (d(0.2, 0.225), d(0.235, 0.26)) if child else (d(0.185, 0.215), d(0.27, 0.3))
@@ -34,14 +39,14 @@ def face(c: Canvas) -> None:
     shoulder = 0.3 if child else 0.4
     c.poly(((x - 0.1, y + 1.1 * ry), (x + 0.1, y + 1.1 * ry), (x + shoulder, y + 1.1 * ry + 0.12),
             (x + shoulder + 0.06, 1.3), (x - shoulder - 0.06, 1.3), (x - shoulder, y + 1.1 * ry + 0.12)), cloth,
-           "person.torso", "fabric", c.dress(cloth, 9, 6) if d.chance(0.4) else None, shade=(light, 0))
+           "person.torso", "fabric", c.dress(cloth, 9, 6) if d.chance(0.4) and not close else None, shade=(light, 0))
     neck = 0.07 if child else 0.088
     c.poly(((x - neck, y + 0.6 * ry), (x + neck, y + 0.6 * ry), (x + neck * 1.15, y + 1.2 * ry), (x, y + 1.32 * ry),
             (x - neck * 1.15, y + 1.2 * ry)), dim(skin, 0.82), "person.neck", "skin")
     jewel = (250, 214, 90) if d.chance(0.6) else (226, 236, 244)
     for s in (-1, 1):
         c.oval(x + s * rx * 0.99, y + 0.02, 0.034, 0.052, dim(skin, 0.9), "person.head.ear", "skin")
-        if earrings:
+        if earrings and not close:
             c.oval(x + s * rx * 1.02, y + 0.085, 0.024, 0.03, jewel, "earring", "metal", glow=0.4)
     jaw = d(0.72, 0.95) if not child else 1.0
     t = np.linspace(0, 2 * np.pi, 28, endpoint=False)
@@ -77,27 +82,29 @@ def face(c: Canvas) -> None:
     nw = 0.026 if child else 0.036
     c.poly(((mx - 0.012, eye_y + 0.02), (mx + 0.012, eye_y + 0.02), (mx + nw, ny), (mx, ny + 0.02), (mx - nw, ny)),
             dim(skin, 0.9), "person.head.nose", "skin", shade=(light, 0))
-    my, mw = y + 0.56 * ry, (0.092 if smile else 0.062) * (0.9 if child else 1)
+    my, mw = y + 0.56 * ry, (0.092 if smile else 0.062) * (0.9 if child else 1) * large
     lips = mix(skin, (196, 60, 70), 0.62 if long_hair else 0.42)
     if smile:
         xs = np.linspace(-1, 1, 9)
         for spread, lift, depth, colour in ((0.95, 0.0, 0.088, lips), (0.82, 0.004, 0.066, (252, 250, 246))):
             upper = np.stack([mx + xs * mw, my - 0.022 * xs**2 + lift], 1)
-            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * (1 - xs**2)], 1)
+            lower = np.stack([mx + xs[::-1] * mw * spread, my - 0.016 + depth * large * (1 - xs**2)], 1)
             c.poly(np.concatenate([upper, lower]), colour, "person.head.mouth", "skin")
     else:
-        c.oval(mx, my + 0.008, mw, 0.021, lips, "person.head.mouth", "skin")
+        c.oval(mx, my + 0.008, mw, 0.021 * large, lips, "person.head.mouth", "skin")
         c.line(mx - mw, my + 0.006, mx + mw, my + 0.006, 0.011, dim(lips, 0.6), "person.head.mouth", "skin")
     locks(c, x, y, rx, ry, hair, long_hair, hat)
+    for s in (-1, 1) if earrings and close else ():  # before the hair
+        c.oval(x + s * rx * 1.08, y + 0.1, 0.044, 0.056, jewel, "earring", "metal", glow=0.4)
     if glasses:
-        spectacles(c, mx, eye_y, apart, rx, x)
+        spectacles(c, mx, eye_y, apart, rx, x, large)
     if hat:
         cap(c, x, y, rx, ry)
 
 
-def backdrop(c: Canvas) -> None:
+def backdrop(c: Canvas, plain: bool) -> None:
     d = c.dice
-    kind = d.pick(("wall", "wall", "studio", "outdoors"))
+    kind = "studio" if plain else d.pick(("wall", "wall", "studio", "outdoors"))
     if kind == "outdoors":
         horizon = d(0.45, 0.65)
         sky(c, horizon)
@@ -133,7 +140,7 @@ def locks(c: Canvas, x: float, y: float, rx: float, ry: float, hair: Colour, lon
                hair, "person.head.hair", "hair", grain=0.1)
 
 
-def spectacles(c: Canvas, x: float, y: float, apart: float, rx: float, middle: float) -> None:
+def spectacles(c: Canvas, x: float, y: float, apart: float, rx: float, middle: float, large: float) -> None:
     d = c.dice
     colour = d.pick(((30, 28, 30), (120, 60, 30), (60, 60, 70), (150, 30, 40)))
     r, dark = d(0.062, 0.074), d.chance(0.25)
@@ -142,7 +149,7 @@ def spectacles(c: Canvas, x: float, y: float, apart: float, rx: float, middle: f
         ring = place(shape, x + s * apart, y, r)
         if dark:
             c.poly(ring, (30, 30, 36), "glasses", "glass", shade=(0, -0.2))
-        outer, inner = shape * (r + 0.009), shape * (r - 0.009)
+        outer, inner = shape * (r + 0.009 * large**2), shape * (r - 0.009 * large**2)
         band = np.concatenate([outer, outer[:1], inner[:1], inner[::-1]])
         c.poly(place(band, x + s * apart, y, 1), colour, "glasses", "metal")
     c.line(x - apart + r, y, x + apart - r, y, 0.014, colour, "glasses", "metal")

@@ -17,11 +17,10 @@ SCENES = (
 )  # fmt: skip
 OUTDOORS = SCENES[:8]
 INDOORS = SCENES[8:]
-DOMAINS = (
-    *SCENES,
-    "face",
-    "swatch",
-)  # a domain's place in this list is part of its random key: only append
+CLOSE = {"church-tower": "church-outdoor"}  # domains that are only seen close, and their scenes
+# a domain's place in this list is part of its random key: only append
+KEYS = (*SCENES, "face", "swatch", "church-tower")
+DOMAINS = tuple(name for name in KEYS if name not in CLOSE)
 
 
 def _names(text: str) -> tuple[str, ...]:

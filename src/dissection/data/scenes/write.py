@@ -85,7 +85,8 @@ def write_scenes(spec: config.Scenes, seed: int, out: Path, workers: int = 1) ->
 def _domains(spec: config.Scenes) -> tuple[str, ...]:
     known = tuple(close.PAINTERS) if spec.close else world.DOMAINS
     if spec.domains == ["all"]:
-        return known if spec.format == "broden" else tuple(n for n in known if n in world.SCENES)
+        everything = spec.format == "broden" and not spec.close
+        return known if everything else tuple(n for n in known if n in world.SCENES)
     for name in spec.domains:
         if name not in known:
             choices = ", ".join(known)

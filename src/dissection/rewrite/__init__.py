@@ -1,0 +1,17 @@
+"""Edits of what a generator knows (thesis, chapter 6 and appendix B): a layer's weight as an associative memory.
+
+    memory = memory_of(network, "layer8")                       # keys -> linear map -> values
+    moment = moments(memory, latents(1, 0, 1000, 512))          # C = E[k k^T]
+    session = read_session(Path("hat.json"))                    # copy, paste, context
+    edit, losses = rewrite(network, session, moment)
+    edit.save(Path("hat.safetensors"))
+
+    rewritten = Rewritten(network)
+    rewritten.add(edit)                                         # the network draws hats
+    rewritten.remove(edit)                                      # to the last byte what it was
+
+layers: generators cut at a layer. directions: which keys to change. insert: to which values. edits: the file, and
+models that carry several. sessions: what a person selected. job: all of it together.
+"""
+
+JOBS: dict[str, tuple[str, str]] = {}  # what edits for a row, by module and function

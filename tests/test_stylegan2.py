@@ -1,0 +1,329 @@
+"""StyleGAN2: its definition, published layouts of its weights, truncation, noise, and training."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from dissection import config as model
+from dissection.errors import DissectionError
+from dissection.networks import load_network
+from dissection.networks.adversarial import GrowingStyle2, train
+from dissection.networks.progan import latents
+from dissection.networks.stylegan2 import StyleGAN2, doubled, noise_of, seeds
+from dissection.networks.train import ship
+from dissection.probe import Probe, split
+from test_generators import Flags, profile, results
+
+CPU = torch.device("cpu")
+CHURCHES = {"latent": 512, "widths": [512, 512, 512, 512, 512, 256, 128], "style": 512, "depth": 8}
+SMALL = {"latent": 8, "widths": [12, 10, 6], "style": 8, "depth": 3}
+
+
+def spec(latent=8, **arguments):
+    return model.Network(
+        module="dissection.networks.stylegan2:StyleGAN2",
+        arguments=arguments,
+        latent={"size": latent},
+        layers={"layer4": "layer4.activate"},
+    )
+
+
+def published_shapes(latent, widths, style, depth):
+    """Name in rosinality's state dict -> shape, written down from its description."""
+    shapes = {"input.input": (1, widths[0], 4, 4), "latent_avg": (style,)}
+    for n in range(depth):
+        shapes[f"style.{n + 1}.weight"] = (style, style if n else latent)
+        shapes[f"style.{n + 1}.bias"] = (style,)
+
+    def modulated(name, inputs, units, kernel):
+        shapes[f"{name}.conv.weight"] = (1, units, inputs, kernel, kernel)
+        shapes[f"{name}.conv.modulation.weight"] = (inputs, style)
+        shapes[f"{name}.conv.modulation.bias"] = (inputs,)
+        if kernel == 3:
+            shapes[f"{name}.noise.weight"] = (1,)
+            shapes[f"{name}.activate.bias"] = (units,)
+        else:
+            shapes[f"{name}.bias"] = (1, 3, 1, 1)
+
+    modulated("conv1", widths[0], widths[0], 3)
+    modulated("to_rgb1", widths[0], 3, 1)
+    shapes["noises.noise_0"] = (1, 1, 4, 4)
+    for n, (inputs, units) in enumerate(itertools.pairwise(widths)):
+        modulated(f"convs.{2 * n}", inputs, units, 3)
+        shapes[f"convs.{2 * n}.conv.blur.kernel"] = (4, 4)
+        modulated(f"convs.{2 * n + 1}", units, units, 3)
+        modulated(f"to_rgbs.{n}", units, 3, 1)
+        shapes[f"to_rgbs.{n}.upsample.kernel"] = (4, 4)
+        for k in (1, 2):
+            shapes[f"noises.noise_{2 * n + k}"] = (1, 1, 8 * 2**n, 8 * 2**n)
+    return shapes
+
+
+def drawn(shapes, seed=1):
+    torch.manual_seed(seed)
+    state = {key: torch.randn(shape) for key, shape in shapes.items()}
+    # the mapping network's are scaled by their learning rate
+    return {k: t * 100 if k.startswith("style.") else t for k, t in state.items()}
+
+
+def rewritten(key):
+    """Name in rewriting's models, of a key in rosinality's."""
+    name, _, rest = key.partition(".")
+    if name in ("convs", "to_rgbs"):
+        number, _, rest = rest.partition(".")
+        name = f"layer{int(number) + 3}" if name == "convs" else f"to_rgb{int(number) + 2}"
+    if name.startswith("layer") or name == "conv1":
+        name = "layer2.conv" if name == "conv1" else f"{name}.sconv"
+        rest = rest.replace("conv.", "mconv.").replace("mconv.weight", "mconv.dconv.weight")
+        return f"{name}.{rest}"
+    return f"{name}.rgb.{rest}" if name.startswith("to_rgb") else key
+
+
+def brute_force(state, z, noise, psi=1.0):
+    """(features of each layer, image), float64: weights modulated and demodulated for each image.
+
+    noise: layer, side -> (n, 1, side, side).
+    """
+    v = {k: t.double() for k, t in state.items()}
+    taps = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
+
+    def dense(x, name, rate=1.0):
+        w = v[f"{name}.weight"]
+        return x @ w.T * rate / math.sqrt(w.shape[1]) + v[f"{name}.bias"] * rate
+
+    def smoothed(x):
+        """(n, c, h, w) -> (n, c, h + 3, w + 3)"""
+        found = F.pad(torch.zeros_like(x), (0, 3, 0, 3))
+        for (i, j), tap in np.ndenumerate(taps):
+            found[:, :, i : i + x.shape[2], j : j + x.shape[3]] += tap * x
+        return found
+
+    def modulated(x, w, name, up=False, normal=True):
+        kernel, n = v[f"{name}.conv.weight"], len(x)
+        kernel = kernel / math.sqrt(kernel[0, 0].numel())
+        kernel = kernel * dense(w, f"{name}.conv.modulation")[:, None, :, None, None]
+        if normal:
+            kernel = kernel / (kernel.square().sum((2, 3, 4), keepdim=True) + 1e-8).sqrt()
+        x = x.reshape(1, -1, *x.shape[2:])
+        if up:
+            kernel = kernel.transpose(1, 2).flatten(0, 1)
+            x = F.conv_transpose2d(x, kernel, stride=2, groups=n).unflatten(1, (n, -1))[0]
+            return 4 * smoothed(x)[:, :, 2:-2, 2:-2]
+        x = F.conv2d(x, kernel.flatten(0, 1), padding=kernel.shape[-1] // 2, groups=n)
+        return x.unflatten(1, (n, -1))[0]
+
+    leak = lambda x: torch.maximum(x, 0.2 * x) * math.sqrt(2)  # noqa: E731
+    w = z / (z.square().mean(1, keepdim=True) + 1e-8).sqrt()
+    for n in range(sum(k.startswith("style.") for k in v) // 2):
+        w = leak(dense(w, f"style.{n + 1}", 0.01))
+    w = v["latent_avg"] + psi * (w - v["latent_avg"])
+    x, features, rgb = v["input.input"].repeat(len(z), 1, 1, 1), {}, 0
+    names = ["conv1", *(f"convs.{n}" for n in range(len(v)) if f"convs.{n}.conv.weight" in v)]
+    for number, name in enumerate(names):
+        x = modulated(x, w, name, up=number % 2 == 1)
+        field = noise(number + 2, x.shape[2])
+        x = leak(x + v[f"{name}.noise.weight"] * field + v[f"{name}.activate.bias"].view(-1, 1, 1))
+        features[f"layer{number + 2}"] = x
+        if number % 2 == 0:
+            if number:
+                spread = torch.zeros(*rgb.shape[:2], 2 * rgb.shape[2], 2 * rgb.shape[3]).double()
+                spread[:, :, ::2, ::2] = rgb
+                rgb = 4 * smoothed(spread)[:, :, 1:-2, 1:-2]
+            name = f"to_rgbs.{number // 2 - 1}" if number else "to_rgb1"
+            rgb = rgb + modulated(x, w, name, normal=False) + v[f"{name}.bias"].view(-1, 1, 1)
+    return features, rgb
+
+
+def saved(state, path):
+    """As it is published: the mean of w beside the averaged generator."""
+    averaged = {key: tensor for key, tensor in state.items() if key != "latent_avg"}
+    torch.save({"g_ema": averaged, "latent_avg": state["latent_avg"]}, path)
+    return path
+
+
+@pytest.fixture
+def published(tmp_path):
+    state = drawn(published_shapes(**SMALL))
+    return state, saved(state, tmp_path / "gan.pt")
+
+
+# ---------------------------------------------------------------------------------------------- layouts
+
+
+def test_published_shapes():
+    state = {k: torch.empty(s, device="meta") for k, s in published_shapes(**CHURCHES).items()}
+    assert StyleGAN2.sizes_of(state) == CHURCHES
+    with torch.device("meta"):
+        network = StyleGAN2()
+    own = network.state_dict()
+    assert {StyleGAN2.own_key(key) for key in state} - {None} == set(own)
+    left = {key for key in state if StyleGAN2.own_key(key) is None}
+    assert all(key.startswith("noises.") or key.endswith(".kernel") for key in left)
+    for key, tensor in own.items():
+        assert StyleGAN2.own_key(key) == key
+        assert tensor.numel() == state[StyleGAN2.published_key(key)].numel()
+        assert StyleGAN2.own_key(StyleGAN2.published_key(key)) == key
+    assert own["layer8.dconv.weight"].shape == (512, 512, 3, 3)
+    assert StyleGAN2.published_key("layer8.dconv.weight") == "convs.5.conv.weight"
+    names = [name for name, _ in network.named_children()]
+    assert names == ["style", "layer1", "layer2", "rgb1"] + [
+        name for n in range(2, 8) for name in (f"layer{2 * n - 1}", f"layer{2 * n}", f"rgb{n}")
+    ]
+    with pytest.raises(DissectionError, match=r"expected style\.1\.weight"):
+        StyleGAN2.sizes_of({"conv.weight": torch.zeros(3, 3)})
+
+
+def test_rewritings_names_load_as_rosinalitys(published, tmp_path):
+    state, path = published
+    other = {rewritten(key): tensor for key, tensor in state.items()}
+    assert "layer6.sconv.mconv.dconv.weight" in other
+    assert "to_rgb2.rgb.conv.modulation.weight" in other
+    # an older layout: the bias has axes of length 1
+    other["layer6.sconv.activate.bias"] = other["layer6.sconv.activate.bias"].view(1, -1, 1, 1)
+    networks = [load_network(spec(), p, 1) for p in (path, saved(other, tmp_path / "other.pt"))]
+    for key, tensor in networks[0].state_dict().items():
+        assert tensor.equal(networks[1].state_dict()[key]), key
+        assert tensor.flatten().equal(state[StyleGAN2.published_key(key)].flatten()), key
+
+
+@pytest.mark.parametrize("key", ["convs.2.conv.modulation.bias", "latent_avg"])
+def test_a_missing_key_is_named(published, tmp_path, key):
+    state, _ = published
+    del state[key]
+    torch.save(state, tmp_path / "part.pt")
+    with pytest.raises(DissectionError, match=rf"1 missing \({StyleGAN2.own_key(key)}\)"):
+        load_network(spec(), tmp_path / "part.pt", 1)
+
+
+# ---------------------------------------------------------------------------------------------- definition
+
+
+@pytest.mark.parametrize(("psi", "noise"), [(1.0, "image"), (0.5, "image"), (1.0, "authors")])
+def test_every_layer_modulates_its_weights(published, psi, noise):
+    state, path = published
+    network = load_network(spec(truncation=psi, noise=noise), path, 1).double()
+    z = latents(3, 0, 4, 8).double()
+    seed = seeds(z) if noise == "image" else None
+    expected, image = brute_force(state, z, lambda k, side: noise_of(seed, 4, k, side, side), psi)
+    with torch.no_grad():
+        found = network(z)
+        assert list(expected) == [f"layer{n}" for n in range(2, 7)]
+        for name, features in expected.items():
+            value = network.run(network.start(z), until=name).features
+            torch.testing.assert_close(value, features, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(found, image, rtol=1e-10, atol=1e-10)
+        assert network(z[:, :, None, None]).equal(found)
+
+
+def test_images_are_doubled_by_hand():
+    row = torch.tensor([1.0, 5, 2]).double()
+    found = doubled(row.view(1, 1, 1, 3))[0, 0] / 0.75  # one row, beside a border of zeros
+    expected = [0.75, 0.75 + 1.25, 0.25 + 3.75, 3.75 + 0.5, 1.25 + 1.5, 1.5]
+    torch.testing.assert_close(found, torch.tensor([expected, expected]).double())
+
+
+def test_a_layer_is_a_key_a_map_and_a_value(published):
+    network, z = load_network(spec(), published[1], 1), latents(1, 0, 3, 8)
+    with torch.no_grad(), Probe(network, ["layer4.dconv", "layer4.activate"]) as probe:
+        image = probe(z)
+        before = network.run(network.start(z), until="layer3")
+        layer = network.layer4
+        key = layer.key(before)
+        value = layer.dconv(key)
+        assert value.equal(probe.kept["layer4.dconv"])
+        shared = F.conv2d(key, layer.dconv.weight * layer.dconv.scale, padding=1)
+        torch.testing.assert_close(value, shared)
+        after = layer.finish(value, before)
+        assert after.features.equal(probe.kept["layer4.activate"])
+        assert network.run(after, after="layer4").rgb.equal(image)
+        field = noise_of(before.seed, 3, 4, 8, 8)
+        assert layer.finish(value, before, field).features.equal(after.features)
+        assert not layer.finish(value, before, field * 2).features.allclose(after.features)
+        head, tail = split(network, "layer4.activate")
+        state = head(z)
+        assert tail(state, state[0]).equal(image)
+        assert not tail(state, state[0] * 0).allclose(image)
+
+
+def test_truncation(published):
+    state, path = published
+    network, z = load_network(spec(truncation=0), path, 1), latents(1, 0, 3, 8)
+    with torch.no_grad():
+        seed = torch.tensor([5, 5, 5])
+        images = network(z, seed)
+        assert images[0].equal(images[1])
+        start = network.start(z, seed)
+        assert start.w.equal(state["latent_avg"].expand(3, 6, 8))
+        network.truncation = 0.7
+        whole = load_network(spec(), path, 1).start(z).w
+        expected = 0.3 * state["latent_avg"] + 0.7 * whole
+        torch.testing.assert_close(network.start(z).w, expected)
+
+
+def test_noise_is_the_images_own(published):
+    network, z = load_network(spec(), published[1], 1), latents(1, 0, 5, 8)
+    with torch.no_grad():
+        whole = network(z)
+        assert network(z.flip(0)).flip(0).equal(whole)
+        torch.testing.assert_close(network(z[3:4]), whole[3:4], rtol=1e-5, atol=1e-4)
+        assert not network(z, seeds(z) + 1).allclose(whole, atol=1e-2)
+        assert not network.train()(z).allclose(whole, atol=1e-2)  # drawn anew
+    assert seeds(z).equal(torch.cat([seeds(z[:2].double()), seeds(z[2:])]))
+    a, b = (noise_of(seeds(z), 5, layer, 16, 16) for layer in (3, 4))
+    assert abs(a.mean()) < 0.1
+    assert abs(a.std() - 1) < 0.1
+    assert abs((a * b).mean()) < 0.1
+
+
+def test_the_authors_noise_is_by_place(published):
+    network = load_network(spec(noise="authors"), published[1], 1)
+    z = latents(1, 0, 1, 8).expand(3, -1)
+    with torch.no_grad():
+        images = network(z)
+        assert not images[0].allclose(images[1], atol=1e-2)
+        torch.testing.assert_close(network(z[:2]), images[:2])
+    rows = np.random.RandomState(0).randn(3, 16).astype(np.float32)
+    np.testing.assert_array_equal(noise_of(None, 3, 2, 4, 4).reshape(3, 16), rows)
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def test_a_stylegan2_is_trained(tmp_path, monkeypatch):
+    """The same every time; its weights and snapshots load by their sizes."""
+    monkeypatch.setattr("dissection.networks.adversarial.ROUND", 7)
+    config = profile(iterations=20, snapshots=[6, 18])
+    network = spec(latent=8, widths=[16, 16], style=8, depth=2)
+    network.arguments["latent"] = 8
+    recipe = config.networks["gan"].adversarial
+    config.networks["gan"] = network.model_copy(update={"adversarial": recipe})
+    for run in ("once", "twice"):
+        train(config, "gan", Flags(), tmp_path / run, CPU)
+    assert results(tmp_path / "once") == results(tmp_path / "twice")
+    ship(config, "gan", tmp_path / "once", tmp_path / "shipped")
+    z = latents(1, 0, 2, 8)
+    for name, side in (("gan", 8), ("gan.6", 4), ("gan.18", 8)):
+        network = load_network(spec(), tmp_path / "shipped" / f"{name}.safetensors", 1)
+        assert network(z).shape == (2, 3, side, side)
+    start = load_network(config.networks["gan"], None, 3).state_dict()
+    for key, tensor in load_file(tmp_path / "once" / "weights.safetensors").items():
+        assert not tensor.equal(start[key].to(tensor.dtype)), key  # all learn, and the mean of w
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_snapshot_draws_what_the_growing_one_draws(level):
+    torch.manual_seed(3)
+    growing = GrowingStyle2(StyleGAN2(8, [12, 10, 8], 6, 2)).eval()
+    z = latents(1, 0, 5, 8)
+    network = StyleGAN2(**StyleGAN2.sizes_of(growing.grown(level).state_dict())).eval()
+    network.load_state_dict(growing.grown(level).state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(network(z), growing(z, level, 1.0))  # before noise has a weight
+        if level:
+            before = doubled(growing(z, level - 1, 1.0))
+            torch.testing.assert_close(growing(z, level, 0.0), before)

@@ -1,0 +1,54 @@
+"""Chapter 6 and appendix B, generators rewritten."""
+
+from dissection.rewrite import JOBS as EDITS
+
+EDITED = {row: section for row, section in CONFIG.edited().items() if row in MADE}
+
+
+def judging(row):
+    """Networks and datasets: the generator, what judges its images, photographs."""
+    datasets, networks = TABLES[row].uses(CONFIG)
+    return networks, datasets
+
+
+rule edit:
+    """Edit a generator and measure what that does, for a table or figure."""
+    input:
+        data=lambda w: evaluated(*judging(w.row)),
+        further=lambda w: [f for asset in TABLES[w.row].further(CONFIG) for f in held(asset)],
+        network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
+        sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
+    output:
+        folder=directory(str(paths.edits(PROFILE, "{row}"))),
+    log:
+        log_of("edit", "{row}.log"),
+    benchmark:
+        log_of("edit", "{row}.tsv")
+    wildcard_constraints:
+        row=any_of(EDITED),
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        settings=lambda w: evaluation_settings(
+            *judging(w.row),
+            judging=CONFIG.judging,
+            segmenters=CONFIG.segmenters,
+            rows={w.row: EDITED[w.row]},
+        ),
+    shell:
+        """
+        dissection edit \
+            --config {CONFIGFILE:q} \
+            --row {wildcards.row:q} \
+            --threads {threads} \
+            --out {output.folder:q} \
+            2>{log:q}
+        """
+
+
+rule chapter6:
+    """The tables and figures of chapter 6 and of appendix B."""
+    input:
+        rows_of(6),
