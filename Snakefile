@@ -112,7 +112,8 @@ def module_sources(network: str) -> list[str]:
 
 def check_layers() -> None:
     """Ask the networks for their layers, and what they cost, before any job runs. That takes the seconds in
-    which torch starts, so the answer is kept until the networks or the files that build them change."""
+    which torch starts, so the answer is kept until the networks or the files that build them change.
+    """
     files = [f for n in CONFIG.networks for f in module_sources(n)] + sources("dissection.networks")
     asked = settings(networks=CONFIG.networks) + "".join(
         Path(f).read_text() for f in sorted(set(files)) if Path(f).is_file()
