@@ -2,9 +2,11 @@
 
 Modules are numbered: 0 convolution, 1 batch norm, 2 rectifier, 3 pool, 4 to 7 the stages of residual
 blocks (res2 to res5), 8 mean over all positions, 10.1 the scores. Block b of stage s is s.b: within
-it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum.
+it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum. torchvision, which took the
+architecture from torch7, has other names for the same tensors; these load too.
 """
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +18,22 @@ class Residual(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self[0](x) + self[1](x)
+
+
+class ResNet(nn.Sequential):
+    @staticmethod
+    def own_key(key: str) -> str:
+        """Of torchvision's layer3.4.conv2.weight: 6.4.0.0.3.weight."""
+        if found := re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)\.(\w+)", key):
+            stage, block, kind, number, name = found.groups()
+            place = 3 * (int(number) - 1) + (kind == "bn")
+            return f"{int(stage) + 3}.{block}.0.0.{place}.{name}"
+        if found := re.fullmatch(r"layer(\d)\.(\d+)\.downsample\.(\d\.\w+)", key):
+            return f"{int(found[1]) + 3}.{found[2]}.0.1.{found[3]}"
+        for theirs, own in (("conv1.", "0."), ("bn1.", "1."), ("fc.", "10.1.")):
+            if key.startswith(theirs):
+                return own + key.removeprefix(theirs)
+        return key
 
 
 def _convolution(
@@ -50,7 +68,7 @@ def resnet152(
     blocks: Sequence[int] = (3, 8, 36, 3),
     strides: Sequence[int] = (1, 2, 2, 2),
     expansion: int = 4,
-) -> nn.Sequential:
+) -> ResNet:
     """(n, 3, h, w) -> (n, classes) scores before the softmax; published for 224 pixels.
 
     stem, kernel: width and kernel of the first convolution. widths, blocks, strides: of the four
@@ -66,4 +84,4 @@ def resnet152(
             channels = out
         modules.append(stage)
     scores = nn.Sequential(nn.Identity(), nn.Linear(channels, classes))
-    return nn.Sequential(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), scores)
+    return ResNet(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), scores)
