@@ -558,7 +558,6 @@ def test_photographs_of_what_is_omitted(workplace: Config) -> None:
     """Counted by hand on the pictures of the job, which are the same every time."""
     labels = REPOSITORY / "tests" / "labels.json"
     write_record(paths.asset_record("smoke", "labels"), "labels", labels)
-    Path("tests").symlink_to(REPOSITORY / "tests")
     dataset, numbers = dataset_of(workplace, "churches"), choose(26, 24, 1, "churches")
     segmenter = segmenter_of(workplace, "colour", CPU)
     (pixels,) = squares(dataset, numbers[:12], 32)
