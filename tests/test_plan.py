@@ -30,6 +30,7 @@ SMALL = {
     },
     "segmenters": {"names": {"network": "parser", "labels": "drawn"}},
     "generated": {"z": {"segmenter": "names", "images": 1000}},
+    "reconstruction": {"network": "net", "layer": "last", "steps": 10},
     "dissections": [
         {"network": "net", "dataset": "drawn", "protocols": ["cvpr2017"]},
         {"network": "made", "dataset": "z", "protocols": ["iclr2019"]},
@@ -37,6 +38,11 @@ SMALL = {
     "rows": {
         "fig_4_4": {"dataset": "z", "network": "made", "concept": "tree", "counts": [0, 4]},
         "fig_4_11": {"dataset": "z", "network": "made", "concept": "door"},
+        "fig_5_7": {
+            "network": "made",
+            "networks": {"layered": "net"},
+            "datasets": {"train": "drawn", "holdout": "few"},
+        },
     },
 }
 COSTS = {
@@ -89,6 +95,10 @@ def test_time_of_a_job(small: Config) -> None:
     assert removed == pytest.approx(plan.START + 5 * 1000 * 96e9 / rate)
     inserted = seconds(small, COSTS, "intervene", {"row": "fig_4_11"})  # at each of 64 places
     assert inserted == pytest.approx(plan.START + 65 * 1000 * 96e9 / rate)
+    # 100 photographs of two groups each, 10 steps forwards and backwards
+    inverted = seconds(small, COSTS, "invert", {"row": "fig_5_7"})
+    passes = 2 * 100 * 10 * 3
+    assert inverted == pytest.approx(plan.START + passes * 24e9 / rate + 200 / plan.READ)
     assert seconds(small, COSTS, "rewrite", {}) is None
     unknown = COSTS | {"net": Cost(10, None, {})}
     assert seconds(small, unknown, "dissect", job) is None

@@ -21,7 +21,18 @@ from pathlib import Path
 from dissection import paths
 from dissection.assets import Entry, load_registry
 from dissection.assets.survey import State, columns, readable, state
-from dissection.config import Config, Forced, Inserted, PnasFig4, RemovedEach, RemovedFrom, Traced
+from dissection.config import (
+    Config,
+    Forced,
+    Inserted,
+    InvertedGroups,
+    OmittedPairs,
+    PhotoEdited,
+    PnasFig4,
+    RemovedEach,
+    RemovedFrom,
+    Traced,
+)
 from dissection.errors import DissectionError
 
 RATE = {
@@ -168,19 +179,26 @@ def _compare(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) 
 
 
 def _invert(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
-    spec, how = config.inverted()[job["row"]], config.reconstruction
+    row, how = getattr(config.rows, job["row"]), config.reconstruction
+    spec = config.inverted()[job["row"]]
     assert how is not None
-    groups = getattr(spec, "datasets", None)
-    number = getattr(spec, "images", 1) * (len(groups) if groups else 1)
-    steps = how.steps  # method f; then a, and c or e of each encoder
-    if not groups:
-        number += getattr(spec, "photographs", 0)
-        steps += how.z_steps * (1 + len(spec.networks))
+    steps = how.steps  # method f
+    if isinstance(row, PhotoEdited):
+        number, steps = row.photographs, how.z_steps + row.steps
+    elif isinstance(row, OmittedPairs):
+        number = row.pairs
+    elif isinstance(row, InvertedGroups):
+        number = row.images * len(row.datasets)
+    else:
+        number = row.images + row.photographs
+        steps += how.z_steps * (1 + len(spec.networks))  # a; c or e of each encoder
     return Work(read=number).add([spec.network, how.network], 3 * steps * number)
 
 
 def _intervene(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work | None:
     row, spec = job["row"], getattr(config.rows, job["row"])
+    if isinstance(spec, PhotoEdited):
+        return _invert(config, costs, job)
     if isinstance(spec, Forced):
         return _forced(config, costs, spec)
     if row == "pnas_fig_1":
