@@ -126,7 +126,8 @@ def check_layers() -> None:
         if subprocess.run(check, stdout=subprocess.DEVNULL).returncode:
             sys.exit(1)
         costs = json.loads(beside.read_text())
-        kept.write_text(json.dumps({"of": digest, "costs": costs}))
+        with paths.replacing(kept) as path:
+            path.write_text(json.dumps({"of": digest, "costs": costs}))
         beside.unlink()
 
 
