@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dissection.errors import DissectionError
 
+# safe_load, by the C library where there is one: ten times as fast, and every job reads the profile
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -129,7 +132,7 @@ def load_registry(path: Path) -> dict[str, Entry]:
     with `{name}` replaced throughout. Raises DissectionError naming the file, the asset and the key.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), YAML)
     except (OSError, yaml.YAMLError) as error:
         raise DissectionError(
             f"{path}: cannot read the registry of assets: {' '.join(str(error).split())}"
