@@ -16,7 +16,7 @@ from dissection.errors import DissectionError
 from dissection.networks import caffe, load_network
 from dissection.networks.alexnet import alexnet
 from dissection.networks.googlenet import googlenet
-from dissection.networks.resnet import resnet152
+from dissection.networks.resnet import ResNet, resnet152
 from dissection.networks.vgg import vgg16
 from dissection.probe import Probe, split
 
@@ -136,6 +136,28 @@ def test_resnet152_has_the_published_layout():
         "6": (1024, 14, 14),
         "7": (2048, 7, 7),
     }
+
+
+def test_resnet152_has_torchvisions_keys_too():
+    """conv1, bn1, layer1 ... layer4 of bottlenecks with a downsample in the first, fc."""
+    theirs = {"conv1.weight", "fc.weight", "fc.bias", *(f"bn1.{kind}" for kind in BN)}
+    for layer, blocks in enumerate([3, 8, 36, 3], start=1):
+        for block in range(blocks):
+            path = f"layer{layer}.{block}"
+            norms = [f"{path}.bn{i}" for i in (1, 2, 3)]
+            theirs |= {f"{path}.conv{i}.weight" for i in (1, 2, 3)}
+            if block == 0:
+                theirs.add(f"{path}.downsample.0.weight")
+                norms.append(f"{path}.downsample.1")
+            theirs |= {f"{norm}.{kind}" for norm in norms for kind in BN}
+    network = on_meta(resnet152, 1000)
+    assert isinstance(network, ResNet)
+    own = [network.own_key(key) for key in theirs]
+    assert len(set(own)) == len(theirs)
+    assert set(own) == shapes(network).keys()
+    assert network.own_key("layer3.35.conv3.weight") == "6.35.0.0.6.weight"
+    assert shapes(network)["6.35.0.0.6.weight"] == (1024, 256, 1, 1)
+    assert network.own_key("layer2.0.downsample.1.bias") == "5.0.0.1.1.bias"
 
 
 def test_googlenet_has_the_sizes_of_caffe():

@@ -1271,11 +1271,11 @@ class Config(Section):
 
 def load(path: Path | str) -> Config:
     """The profile in a YAML file. Raises DissectionError: the key, what was found, the choices."""
-    from dissection.assets import load_registry
+    from dissection.assets.registry import YAML, load_registry
 
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), YAML)
     except (OSError, UnicodeDecodeError) as error:
         raise DissectionError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:

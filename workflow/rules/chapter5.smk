@@ -87,6 +87,7 @@ rule compare:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("compare"),
     params:
         settings=comparison,
     shell:
@@ -135,6 +136,7 @@ rule invert:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("invert"),
     params:
         settings=lambda w: evaluation_settings(
             *inverting(w.row),

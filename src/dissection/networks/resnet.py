@@ -2,7 +2,8 @@
 
 Modules are numbered: 0 convolution, 1 batch norm, 2 rectifier, 3 pool, 4 to 7 the stages of residual
 blocks (res2 to res5), 8 mean over all positions, 10.1 the scores. Block b of stage s is s.b: within
-it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum.
+it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum. torchvision, which took the
+architecture from torch7, has other names for the same tensors; these load too.
 """
 
 import re
@@ -25,22 +26,27 @@ BRANCHES = {"1": "1.0", "2a": "0.0", "2b": "0.3", "2c": "0.6"}  # Caffe's name -
 class ResNet(nn.Sequential):
     """(n, 3, h, w) -> (n, classes) scores before the softmax; see `resnet152`."""
 
-    def own_key(self, key: str) -> str:
-        """The key here of a parameter of Caffe: conv1, bn_conv1, scale_conv1, res2a_branch1, bn4b35_branch2c, fc365."""
+    @staticmethod
+    def own_key(key: str) -> str:
+        """Of torchvision's layer3.4.conv2.weight or Caffe's res4b4_branch2b.weight: 6.4.0.0.3.weight."""
         layer, _, kind = key.rpartition(".")
         if layer == "conv1":
             return f"0.{kind}"
-        if layer in ("bn_conv1", "scale_conv1"):
+        if layer in ("bn1", "bn_conv1", "scale_conv1"):
             return f"1.{kind}"
-        if re.fullmatch(r"fc\d+", layer):
+        if re.fullmatch(r"fc\d*", layer):
             return f"10.1.{kind}"
-        found = re.fullmatch(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])", layer)
-        if found is None:
-            return key
-        name, stage, letter, number, branch = found.groups()
-        block = int(number) if number else ord(letter) - ord("a")
-        place, _, module = BRANCHES[branch].partition(".")
-        return f"{int(stage) + 2}.{block}.0.{place}.{int(module) + (name != 'res')}.{kind}"
+        if found := re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)", layer):
+            stage, block, name, number = found.groups()
+            return f"{int(stage) + 3}.{block}.0.0.{3 * (int(number) - 1) + (name == 'bn')}.{kind}"
+        if found := re.fullmatch(r"layer(\d)\.(\d+)\.downsample\.(\d)", layer):
+            return f"{int(found[1]) + 3}.{found[2]}.0.1.{found[3]}.{kind}"
+        if found := re.fullmatch(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])", layer):
+            name, stage, letter, number, branch = found.groups()
+            block = int(number) if number else ord(letter) - ord("a")
+            place, _, module = BRANCHES[branch].partition(".")
+            return f"{int(stage) + 2}.{block}.0.{place}.{int(module) + (name != 'res')}.{kind}"
+        return key
 
 
 def _convolution(
