@@ -80,7 +80,7 @@ def draw_frames(
 def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray], band: bool) -> np.ndarray:
     """Write faint words across the middle, or a bar of text at the bottom; text becomes the first object.
 
-    band: the words across the middle are strong, on a dark translucent band, which counts as text.
+    band: the words across the middle are strong, on a dark translucent band that counts as text, at one height.
     """
     d, size = canvas.dice, canvas.size
     words, mask = d.pick(WORDS), np.zeros((size, size), np.uint8)
@@ -88,7 +88,7 @@ def _text(canvas: Canvas, rgb: np.ndarray, labels: dict[str, np.ndarray], band: 
     (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= 0.86 * size / width
     middle = canvas.attributes["watermark"] == "middle"
-    y = size * d(0.5, 0.62) if middle else size * 0.97
+    y = size * ((0.56 if band else d(0.5, 0.62)) if middle else 0.97)
     scale = scale if middle else scale * 0.72
     thickness = max(1, round(size / 50))
     cv2.putText(
