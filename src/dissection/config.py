@@ -1020,6 +1020,28 @@ class PhotoEdited(Forced):
         return {name: (self.network, edit.concept) for name, edit in self.edits.items()}
 
 
+class Propagated(Edited):
+    """Edits carried to all that a generator draws, by every method."""
+
+    edits: dict[Name, Rewriting] = Field(
+        min_length=1,
+        description="by published name: smile, spire, tree; smile: of mouths, by `judging`",
+    )
+    images: int = Field(default=10000, gt=0, description="edited and measured")
+    first: int = Field(
+        default=0, ge=0, description="seed of the z of the first; the next have the next"
+    )
+    shown: int = Field(default=6, gt=0, description="of these, in pictures")
+    finetune_steps: int = Field(default=2001, gt=0, description="of Adam, of all weights")
+    finetune_rate: float = Field(default=0.0001, gt=0, description="its learning rate")
+
+
+class Pictured(Section):
+    """Pictures of what other rows compute."""
+
+    rows: list[Name] = Field(min_length=1, description="these")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -1093,6 +1115,9 @@ class Rows(Section):
     fig_slides_photo_edit: PhotoEdited | None = Field(
         default=None, description="photographs edited by units of generators adapted to them"
     )
+    table_6_1: Propagated | None = Field(default=None, description="smiles, by every method")
+    table_6_2: Propagated | None = Field(default=None, description="spires and trees for domes")
+    fig_6_4: Pictured | None = Field(default=None, description="... in pictures")
 
 
 class Config(Section):
@@ -1432,6 +1457,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
             if isinstance(section, Forced) and name in networks:
                 yield "search.layer", config.search.layer, list(config.networks[name].layers)
+        if isinstance(section, Edited) and section.segmenter is not None:
+            yield f"rows.{row}.segmenter", section.segmenter, list(config.segmenters)
+        for key, rewriting in rewritings(section):
+            if rewriting.session is not None:
+                yield f"rows.{row}.{key}.session", rewriting.session, assets
         for key, generator, layer in _layers(section):
             if generator in networks:
                 yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
@@ -1448,6 +1478,18 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
             yield f"networks.{i}.layer", unit.network, unit.layer
     if isinstance(section, PnasFig3 | Banner | Rated):
         yield "layer", section.network, section.layer
+    if isinstance(section, Edited):
+        for key, rewriting in rewritings(section):
+            yield f"{key}.layer", section.network, rewriting.layer
+
+
+def rewritings(section: Section | None) -> Iterator[tuple[str, Rewriting]]:
+    """(key, rewrite) of a row's."""
+    for key, value in section or ():
+        found = value.items() if isinstance(value, dict) else [("", value)]
+        for name, rewriting in found:
+            if isinstance(rewriting, Rewriting):
+                yield f"{key}.{name}".rstrip("."), rewriting
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
