@@ -965,6 +965,29 @@ class Edited(Section):
     segmenter: str | None = Field(default=None, description="what says where something is")
 
 
+class Rewriting(Section):
+    """One rewrite of a generator: what was selected, by a person or by rule, and how it is made (thesis 6.4, B.5)."""
+
+    layer: str = Field(description="printed name of its layer")
+    session: str | None = Field(
+        default=None, description="asset with the selections; none: they are made by rule"
+    )
+    source: str | None = Field(default=None, description="concept that changes")
+    target: str | None = Field(default=None, description="concept that it becomes")
+    images: int = Field(default=1000, gt=0, description="drawn for the rule to select from")
+    context: int = Field(
+        default=4,
+        ge=0,
+        description="regions that the rule selects as context, the pasted one first",
+    )
+    rank: int = Field(default=1, ge=1, description="number of directions")
+    steps: int = Field(default=2001, ge=1, description="of Adam")
+    learning_rate: float = Field(default=0.05, gt=0, description="of Adam")
+    moments: int = Field(default=1000, gt=0, description="images whose keys give C")
+    seed: int = Field(default=1, ge=0, description="of the z of all these")
+    truncation: float = Field(default=1.0, ge=0, description="psi; 1: none")
+
+
 class Edit(Section):
     """A concept added to a photograph, or removed."""
 

@@ -126,7 +126,9 @@ class Sample:
             self._moments[key] = found.moment()
         return self._moments[key]
 
-    def rewrite(self, session: Session, spec: Rewriting, folder: Path, name: str = "edit") -> tuple[Edit, Tensor]:
+    def rewrite(
+        self, session: Session, spec: Rewriting, folder: Path, name: str = "edit"
+    ) -> tuple[Edit, Tensor]:
         """The edit of the network as it is now, and its losses; its files are written."""
         moment = self.moment(spec)
         edit, losses = rewrite(self.network, self.path(spec), session, moment.to(self.device))
@@ -249,7 +251,7 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> Edit:
             {"method": method, "image": i, "text": n}
             for i, n in zip(most.tolist(), pixels, strict=True)
         ]
-        _save(drawn[most], out / f"{method}.png")
+        _save(out / f"{method}.png", drawn[most])
     pd.DataFrame(lines).to_csv(out / "counts.csv", index=False)
     pd.DataFrame(shown).to_csv(out / "shown.csv", index=False)
     _validated(sample.config, spec.validation, finder).to_csv(out / "detector.csv", index=False)
@@ -335,8 +337,8 @@ def recalled(sample: Sample, spec: Recalled, out: Path) -> None:
         grey = (255 * maps).round().to(torch.uint8)[:, None].expand(-1, 3, -1, -1)
         size = images.shape[2] // cells[0]
         heat = grey.repeat_interleave(size, 2).repeat_interleave(size, 3)
-        _save(images[top], out / f"{name}.png", heat)
-        _save(_alone(memory, cut, row, column), out / f"value_{name}.png", images[[region.image]])
+        _save(out / f"{name}.png", images[top], heat)
+        _save(out / f"value_{name}.png", _alone(memory, cut, row, column), images[[region.image]])
     pd.DataFrame(lines).to_csv(out / "matches.csv", index=False)
 
 
@@ -350,9 +352,7 @@ def _alone(memory: Memory, cut, row: int, column: int) -> Tensor:  # type: ignor
     cut = cut._replace(key=key, before=before)
     value = memory.value(cut)
     times = value.shape[2] // key.shape[2]
-    rows, columns = (
-        slice(max(0, (at - 1) * times), (at + 2) * times) for at in (row, column)
-    )
+    rows, columns = (slice(max(0, (at - 1) * times), (at + 2) * times) for at in (row, column))
     only = torch.zeros_like(value)
     only[:, :, rows, columns] = value[:, :, rows, columns]
     return to_pixels(memory.images(cut, only)).cpu()
@@ -394,8 +394,8 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
         "context": len(session.contexts), "sample": edit.images, "loss_first": float(losses[0]),
         "loss_last": float(losses[-1]),
     }]).to_csv(out / "edit.csv", index=False)  # fmt: skip
-    _save(*_selected(sample, edit, session), where=out / "selections.png")
-    _save(before, out / "pairs.png", after)
+    _save(out / "selections.png", *_selected(sample, edit, session))
+    _save(out / "pairs.png", before, after)
 
 
 def stacked(sample: Sample, spec: Stacked, out: Path, edits: dict[str, Edit]) -> None:
@@ -414,8 +414,10 @@ def stacked(sample: Sample, spec: Stacked, out: Path, edits: dict[str, Edit]) ->
     assert isinstance(seen, Tensor)
     top = seen.argsort(descending=True, stable=True)[: spec.shown]
     last = sample.images(first, first.images)[top]
-    _save(last, out / "0.png")
+    _save(out / "0.png", last)
     made = [edit for _, edit in carried]
+    for edit in spec.edits.values():
+        sample.moment(edit)  # of the keys as they are without edits
     steps: list[tuple[str, Rewriting | None]] = [(name, None) for name, _ in carried]
     steps += list(spec.edits.items())
     lines = []
@@ -434,7 +436,7 @@ def stacked(sample: Sample, spec: Stacked, out: Path, edits: dict[str, Edit]) ->
                     table[f"{what}_{when}"] = 100 * where.double().mean((1, 2)).numpy()
                     either |= where
         lines.append(_changes(table, last, images, either))
-        _save(images, out / f"{step}.png")
+        _save(out / f"{step}.png", images)
         last = images
     pd.concat(lines).to_csv(out / "steps.csv", index=False)
 
@@ -463,8 +465,8 @@ def _selected(sample: Sample, spec: Rewriting, session: Session) -> tuple[Tensor
     return found, (found * (0.3 + 0.7 * masks)).round().to(torch.uint8)
 
 
-def _save(images: Tensor, path: Path, *below: Tensor) -> None:
+def _save(path: Path, *images: Tensor) -> None:
     """Rows of (n, 3, h, w) uint8."""
-    rows = [torch.cat(list(row), 2) for row in (images, *below)]
+    rows = [torch.cat(list(row), 2) for row in images]
     pixels = torch.cat(rows, 1).permute(1, 2, 0).numpy()
     Image.fromarray(np.ascontiguousarray(pixels)).save(path, "PNG")
