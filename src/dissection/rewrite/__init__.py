@@ -14,4 +14,6 @@ layers: generators cut at a layer. directions: which keys to change. insert: to 
 models that carry several. sessions: what a person selected. job: all of it together.
 """
 
-JOBS: dict[str, tuple[str, str]] = {}  # what edits for a row, by module and function
+SHARED = ("table_6_3", "fig_6_1", "fig_6_2", *(f"fig_b_{n}" for n in range(1, 7)))
+# what edits for a row, by module and function
+JOBS: dict[str, tuple[str, str]] = {row: ("effects", "run") for row in SHARED}

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from dissection.config import Changed, Config, Recalled, Rewriting, Sampled, Stacked, Unmarked
+from dissection.config import Changed, Config, Recalled, Rewriting, Stacked, Unmarked
 from dissection.data import dataset_of
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, asset_of, module_of, to_pixels
@@ -26,10 +26,10 @@ from dissection.rewrite.counts import PARTS, shows, validate, watermarks
 from dissection.rewrite.directions import key_units, power
 from dissection.rewrite.edits import Edit, Rewritten
 from dissection.rewrite.job import latent_of, rewrite, selected_keys, truncate
-from dissection.rewrite.layers import Memory, memory_of, moments
+from dissection.rewrite.layers import Cut, Memory, memory_of, moments
 from dissection.rewrite.perceptual import pixel_change
 from dissection.rewrite.select import BATCH, Region, Selections, by_size, draw, regions, session_of
-from dissection.rewrite.sessions import Selection, Session, Settings, read_mask, read_session
+from dissection.rewrite.sessions import Session, Settings, read_mask, read_session
 from dissection.segment import Segmenter, segmenter_of
 from dissection.segment.judges import Finder, load_finder, located
 
@@ -41,20 +41,19 @@ TOP = 0.01  # share of the places of all images that match a key best
 
 def run(config: Config, row: str, out: Path, device: torch.device) -> None:
     sample = Sample(config, getattr(config.rows, row).network, device)
-    edits: dict[str, Edit] = {}  # later rows stack the first ones'
-    for name in config.sharing(row):
-        spec, folder = getattr(config.rows, name), out / name
+    specs = {name: getattr(config.rows, name) for name in config.sharing(row)}
+    erased = None  # which figure 6-1 goes on from
+    for name, spec in sorted(specs.items(), key=lambda item: not isinstance(item[1], Unmarked)):
+        folder = out / name
         folder.mkdir(parents=True)
         if isinstance(spec, Unmarked):
-            edits[name] = unmarked(sample, spec, folder)
-    for name in config.sharing(row):
-        spec, folder = getattr(config.rows, name), out / name
-        if isinstance(spec, Recalled):
+            erased = unmarked(sample, spec, folder)
+        elif isinstance(spec, Recalled):
             recalled(sample, spec, folder)
         elif isinstance(spec, Changed):
             changed(sample, spec, folder)
         elif isinstance(spec, Stacked):
-            stacked(sample, spec, folder, edits)
+            stacked(sample, spec, folder, erased)
 
 
 class Sample:
@@ -157,16 +156,14 @@ class Sample:
 # ------------------------------------------------------------------------------------------- selections by rule
 
 
-def selections(sample: Sample, spec: Changed | Stacked, edit: Rewriting, middle: float = 1.0) -> Selections:  # fmt: skip
+def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 1.0) -> Selections:
     """Regions of the source, the largest first, that have their middle in the middle part of the image's width.
 
     A source becomes its target as in `select.by_size`. Without a target, the largest region takes what is at the same
     place in that image which, of those that show the least of the source there, is most like the one around it. If
     the target is the source, the smallest takes the largest, at the place where this is in its own image.
     """
-    assert edit.source is not None
-    labels = sample.labels(edit, spec.segmenter)
-    source = shows(labels, sample.numbers(spec.segmenter, edit.source))
+    source = _where(sample, edit, segmenter, edit.source)
     height, width = source.shape[1:]
     band = (1 - middle) / 2 * width
     found = [
@@ -177,7 +174,8 @@ def selections(sample: Sample, spec: Changed | Stacked, edit: Rewriting, middle:
     if edit.target is None or edit.target == edit.source:
         if len(found) <= edit.context:
             raise DissectionError(
-                f"selections: {len(found)} images show {edit.source}; {edit.context + 1} are needed: look at more images"
+                f"selections: {len(found)} images show {edit.source}, {edit.context + 1} are needed:"
+                " look at more images"
             )
         if edit.target is None:
             paste, images = found[0], sample.images(edit, edit.images)
@@ -185,10 +183,10 @@ def selections(sample: Sample, spec: Changed | Stacked, edit: Rewriting, middle:
             apart = (images.int() - images[paste.image].int()).abs().sum(1)[:, ~here].sum(1)
             shown = source[:, here].sum(1)
             chosen = min(range(len(images)), key=lambda i: (int(shown[i]), int(apart[i])))
-            return Selections(Region(chosen, paste.mask), paste, found[1 : edit.context + 1])
+            return Selections(Region(chosen, paste.mask), paste, found[: edit.context])
         largest, smallest = found[0], found[-1]
-        return Selections(largest, Region(smallest.image, largest.mask), found[-edit.context - 1 : -1])  # fmt: skip
-    target = shows(labels, sample.numbers(spec.segmenter, edit.target))
+        return Selections(largest, Region(smallest.image, largest.mask), found[: -edit.context - 1 : -1])  # fmt: skip
+    target = _where(sample, edit, segmenter, edit.target)
     # what shows the target already has nothing to become
     found = [region for region in found if not target[region.image].any()] or found
     return by_size(found, regions(target), edit.context)
@@ -212,8 +210,9 @@ def annotated(text: Tensor, count: int) -> list[Region]:
 # ------------------------------------------------------------------------------------------------ watermarks
 
 
-def unmarked(sample: Sample, spec: Unmarked, out: Path) -> Edit:
-    """
+def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
+    """Also the edit, and where there was text, (images, h, w).
+
     counts.csv: method, units, of (those of the layer), part, watermarks, images, change (mean, outside of text).
     shown.csv: method, image, text (pixels). detector.csv: as `counts.validate`. <method>.png: images with most text.
     """
@@ -255,20 +254,26 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> Edit:
     pd.DataFrame(lines).to_csv(out / "counts.csv", index=False)
     pd.DataFrame(shown).to_csv(out / "shown.csv", index=False)
     _validated(sample.config, spec.validation, finder).to_csv(out / "detector.csv", index=False)
-    return made
+    return made, text
 
 
 def _erasing(sample: Sample, edit: Rewriting, text: Tensor) -> Session:
     """What is selected as watermarks; the first of the selections is the one whose removal is learned."""
-    given = {
-        "erase": 1, "rank": edit.rank, "steps": edit.steps, "learning_rate": edit.learning_rate, "repeats": REPEATS,
-        "low_rank_gradient": True,
-    }  # fmt: skip
-    place = {"network": sample.name, "layer": edit.layer, "seed": edit.seed, "truncation": edit.truncation}  # fmt: skip
+    settings = Settings(
+        erase=1, rank=edit.rank, steps=edit.steps, learning_rate=edit.learning_rate, repeats=REPEATS,
+        low_rank_gradient=True,
+    )  # fmt: skip
     if edit.session is not None:
-        return read_session(asset_of(sample.config, edit.session), **place, **given)
+        place = {"network": sample.name, "layer": edit.layer, "seed": edit.seed}
+        return read_session(
+            asset_of(sample.config, edit.session), **place, truncation=edit.truncation,
+            **settings.model_dump(),
+        )  # fmt: skip
     chosen = [region.selection() for region in annotated(text, edit.context)]
-    return Session(**place, settings=Settings(**given), paste=chosen[0], context=chosen)
+    return Session(
+        network=sample.name, layer=edit.layer, seed=edit.seed, truncation=edit.truncation,
+        settings=settings, paste=chosen[0], context=chosen,
+    )  # fmt: skip
 
 
 def _zeroed(memory: Memory, z: Tensor, units: Tensor) -> Tensor:
@@ -282,7 +287,8 @@ def _zeroed(memory: Memory, z: Tensor, units: Tensor) -> Tensor:
 
 
 def _validated(config: Config, dataset: str, finder: Finder) -> pd.DataFrame:
-    assert config.judging is not None and config.judging.text is not None
+    assert config.judging is not None
+    assert config.judging.text is not None
     preprocess = Preprocess(config.networks[config.judging.text.network].input)
     images, true = located(dataset_of(config, dataset), ["text"], preprocess, config.memory_gb)
     found = finder(images.permute(0, 3, 1, 2).contiguous()).cpu()
@@ -313,14 +319,14 @@ def recalled(sample: Sample, spec: Recalled, out: Path) -> None:
             raise DissectionError(f"rows.fig_6_2: no image shows {concept}: look at more images")
         region = largest[0]
         cut = memory.cut(sample.z(edit, 1, region.image))
-        cells = cut.key.shape[2:]
-        area = read_mask(Selection.model_validate(region.selection()).mask, *cells)
+        cells = (cut.key.shape[2], cut.key.shape[3])
+        area = read_mask(region.selection().mask, *cells)
         # the place that has most of it around it
         inside = torch.nn.functional.avg_pool2d(area[None, None], 3, 1, 1)[0, 0] + area
         row, column = divmod(int(inside.argmax()), cells[1])
         key = cut.key[0, :, row, column].double().cpu()
         scores = sample.scores(edit, inverse.cpu() @ key, edit.images)
-        share = torch.nn.functional.adaptive_avg_pool2d(where.float(), tuple(cells)) >= 0.5
+        share = torch.nn.functional.adaptive_avg_pool2d(where.float(), cells) >= 0.5
         others = torch.arange(len(scores)) != region.image
         best = scores[others].flatten().topk(max(1, round(TOP * scores[others].numel()))).indices
         matched = share[others].flatten()[best].float().mean()
@@ -342,7 +348,7 @@ def recalled(sample: Sample, spec: Recalled, out: Path) -> None:
     pd.DataFrame(lines).to_csv(out / "matches.csv", index=False)
 
 
-def _alone(memory: Memory, cut, row: int, column: int) -> Tensor:  # type: ignore[no-untyped-def] # a layers.Cut
+def _alone(memory: Memory, cut: Cut, row: int, column: int) -> Tensor:
     """(1, 3, h, w) uint8: the value of one place's key, with nothing anywhere else."""
     key = torch.zeros_like(cut.key)
     key[:, :, row, column] = cut.key[:, :, row, column]
@@ -370,24 +376,15 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
     below, what became of them.
     """
     edit = spec.edit
-    session = session_of(
-        sample.config, sample.name, edit, lambda: selections(sample, spec, edit, spec.middle)
-    )
+    session = _session(sample, spec.segmenter, edit, spec.middle)
     made, losses = sample.rewrite(session, edit, out)
     peaks = sample.scores(edit, made.directions[0], edit.images).flatten(1).amax(1)
     top = peaks.argsort(descending=True, stable=True)[: spec.shown]
     before = sample.images(edit, edit.images)[top]
     after = _drawn(sample, edit, [made], top)
     labels = sample.labels(edit, spec.segmenter)[top], sample.labelled(spec.segmenter, after)
-    found = {
-        what: [shows(of, sample.numbers(spec.segmenter, concept)) for of in labels]
-        for what, concept in (("source", edit.source), ("target", edit.target)) if concept
-    }  # fmt: skip
     lines = pd.DataFrame({"order": range(len(top)), "image": top.numpy(), "score": peaks[top].numpy()})  # fmt: skip
-    for what, pair in found.items():
-        for when, where in zip(("before", "after"), pair, strict=True):
-            lines[f"{what}_{when}"] = 100 * where.double().mean((1, 2)).numpy()
-    either = torch.stack([where for pair in found.values() for where in pair]).any(0)
+    either = _shares(lines, sample, spec.segmenter, edit, *labels)
     _changes(lines, before, after, either).to_csv(out / "images.csv", index=False)
     pd.DataFrame([{
         "source": edit.source, "target": edit.target, "network": sample.name, "layer": edit.layer, "rank": made.rank,
@@ -398,47 +395,69 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
     _save(out / "pairs.png", before, after)
 
 
-def stacked(sample: Sample, spec: Stacked, out: Path, edits: dict[str, Edit]) -> None:
+def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor] | None) -> None:
     """
-    steps.csv: step, edit, image, and of the edit's concepts source_before, ... (percent of pixels of the images of
-    the step before and of this one), inside, outside. <step>.png: images that show most of the sources, after it.
+    steps.csv: step, edit, image, of the edit's concepts source_before, ... (percent of pixels of the image after the
+    step before and after this one), inside, outside. <step>.png: images with watermarks, and most of the sources.
+
+    erased: the first step, and where text was, (n, h, w).
     """
-    carried = [(name, edit) for name, edit in edits.items()]
     first = next(iter(spec.edits.values()))
-    sessions = {name: session_of(sample.config, sample.name, edit, lambda e=edit: selections(sample, spec, e))  # type: ignore[misc]
-                for name, edit in spec.edits.items()}  # fmt: skip
-    seen = sum(
-        shows(sample.labels(edit, spec.segmenter), sample.numbers(spec.segmenter, edit.source)).flatten(1).sum(1)
-        for edit in spec.edits.values() if edit.source
-    )  # fmt: skip
-    assert isinstance(seen, Tensor)
+    chosen, seen = {}, torch.zeros(first.images, dtype=torch.int64)
+    for name, edit in spec.edits.items():
+        chosen[name] = _session(sample, spec.segmenter, edit)
+        sample.moment(edit)  # of the keys as they are without edits
+        seen += _where(sample, first, spec.segmenter, edit.source).flatten(1).sum(1)
+    if erased:
+        text = erased[1][: first.images].flatten(1).sum(1)
+        seen[: len(text)] += 10**9 * (text > 0)
     top = seen.argsort(descending=True, stable=True)[: spec.shown]
     last = sample.images(first, first.images)[top]
     _save(out / "0.png", last)
-    made = [edit for _, edit in carried]
-    for edit in spec.edits.values():
-        sample.moment(edit)  # of the keys as they are without edits
-    steps: list[tuple[str, Rewriting | None]] = [(name, None) for name, _ in carried]
-    steps += list(spec.edits.items())
-    lines = []
-    for step, (name, edit) in enumerate(steps, 1):
-        if edit is not None:
+    made, lines = list[Edit](), []
+    for step, name in enumerate([*(["watermarks"] if erased else []), *spec.edits], 1):
+        if name in spec.edits:
             with sample.carrying(*made):
-                made.append(sample.rewrite(sessions[name], edit, out, name)[0])
-        images = _drawn(sample, first, made[:step], top)
+                made.append(sample.rewrite(chosen[name], spec.edits[name], out, name)[0])
+        elif erased:
+            made.append(erased[0])
+        images = _drawn(sample, first, made, top)
         table = pd.DataFrame({"step": step, "edit": name, "image": top.numpy()})
-        either = torch.zeros_like(last[:, 0], dtype=torch.bool)
-        if edit is not None:
+        if name in spec.edits:
             labels = [sample.labelled(spec.segmenter, some) for some in (last, images)]
-            for what, concept in (("source", edit.source), ("target", edit.target)):
-                for when, of in zip(("before", "after"), labels, strict=True) if concept else ():
-                    where = shows(of, sample.numbers(spec.segmenter, str(concept)))
-                    table[f"{what}_{when}"] = 100 * where.double().mean((1, 2)).numpy()
-                    either |= where
-        lines.append(_changes(table, last, images, either))
+            where = _shares(table, sample, spec.segmenter, spec.edits[name], *labels)
+        elif erased:
+            where = erased[1][top]
+        lines.append(_changes(table, last, images, where))
         _save(out / f"{step}.png", images)
         last = images
     pd.concat(lines).to_csv(out / "steps.csv", index=False)
+
+
+def _session(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 1.0) -> Session:
+    return session_of(
+        sample.config, sample.name, edit, lambda: selections(sample, segmenter, edit, middle)
+    )
+
+
+def _where(sample: Sample, edit: Rewriting, segmenter: str, concept: str | None) -> Tensor:
+    """(images, h, w) bool"""
+    assert concept is not None
+    return shows(sample.labels(edit, segmenter), sample.numbers(segmenter, concept))
+
+
+def _shares(
+    lines: pd.DataFrame, sample: Sample, segmenter: str, edit: Rewriting, *labels: Tensor
+) -> Tensor:
+    """Percent of the pixels of each image, before and after, that show source and target; where any of that is."""
+    found = []
+    for what, concept in (("source", edit.source), ("target", edit.target)):
+        if concept and (what, concept) != ("target", edit.source):
+            numbers = sample.numbers(segmenter, concept)
+            for when, of in zip(("before", "after"), labels, strict=True):
+                found.append(shows(of, numbers))
+                lines[f"{what}_{when}"] = 100 * found[-1].double().mean((1, 2)).numpy()
+    return torch.stack(found).any(0)
 
 
 def _drawn(sample: Sample, spec: Rewriting, edits: Sequence[Edit], which: Tensor) -> Tensor:
