@@ -1020,6 +1020,28 @@ class PhotoEdited(Forced):
         return {name: (self.network, edit.concept) for name, edit in self.edits.items()}
 
 
+class Propagated(Edited):
+    """Edits carried to all that a generator draws, by every method."""
+
+    edits: dict[Name, Rewriting] = Field(
+        min_length=1,
+        description="by published name: smile, spire, tree; smile: of mouths, by `judging`",
+    )
+    images: int = Field(default=10000, gt=0, description="edited and measured")
+    first: int = Field(
+        default=0, ge=0, description="seed of the z of the first; the next have the next"
+    )
+    shown: int = Field(default=6, gt=0, description="of these, in pictures")
+    finetune_steps: int = Field(default=2001, gt=0, description="of Adam, of all weights")
+    finetune_rate: float = Field(default=0.0001, gt=0, description="its learning rate")
+
+
+class Pictured(Section):
+    """Pictures of what other rows compute."""
+
+    rows: list[Name] = Field(min_length=1, description="these")
+
+
 class Sampled(Edited):
     """Edits measured on what the generator draws; a job makes them for all such rows of a generator."""
 
@@ -1151,11 +1173,14 @@ class Rows(Section):
     fig_slides_photo_edit: PhotoEdited | None = Field(
         default=None, description="photographs edited by units of generators adapted to them"
     )
+    table_6_1: Propagated | None = Field(default=None, description="smiles, by every method")
+    table_6_2: Propagated | None = Field(default=None, description="spires and trees for domes")
+    fig_6_4: Pictured | None = Field(default=None, description="... in pictures")
     fig_6_1: Stacked | None = Field(default=None, description="three successive edits")
     fig_6_2: Recalled | None = Field(default=None, description="keys matched, values rendered")
-    fig_6_3: Edited | None = Field(default=None, description="copy, paste, context of fig_b_1")
+    fig_6_3: Pictured | None = Field(default=None, description="copy, paste, context of a row")
     table_6_3: Unmarked | None = Field(default=None, description="watermarks removed")
-    fig_6_5: Edited | None = Field(default=None, description="... shown")
+    fig_6_5: Pictured | None = Field(default=None, description="... in pictures")
     fig_b_1: Changed | None = Field(default=None, description="hats added")
     fig_b_2: Changed | None = Field(default=None, description="something made longer")
     fig_b_3: Changed | None = Field(default=None, description="main windows removed")
@@ -1512,6 +1537,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
             if isinstance(section, Forced) and name in networks:
                 yield "search.layer", config.search.layer, list(config.networks[name].layers)
+        if isinstance(section, Edited) and section.segmenter is not None:
+            yield f"rows.{row}.segmenter", section.segmenter, list(config.segmenters)
+        for key, rewriting in rewritings(section):
+            if rewriting.session is not None:
+                yield f"rows.{row}.{key}.session", rewriting.session, assets
         for key, generator, layer in _layers(section):
             if generator in networks:
                 yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
@@ -1528,13 +1558,18 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
             yield f"networks.{i}.layer", unit.network, unit.layer
     if isinstance(section, PnasFig3 | Banner | Rated):
         yield "layer", section.network, section.layer
-    if isinstance(section, Sampled):
-        edits = {"edit": getattr(section, "edit", None)} | {
-            f"edits.{name}": edit for name, edit in getattr(section, "edits", {}).items()
-        }
-        for key, edit in edits.items():
-            if edit is not None:
-                yield f"{key}.layer", section.network, edit.layer
+    if isinstance(section, Edited):
+        for key, rewriting in rewritings(section):
+            yield f"{key}.layer", section.network, rewriting.layer
+
+
+def rewritings(section: Section | None) -> Iterator[tuple[str, Rewriting]]:
+    """(key, rewrite) of a row's."""
+    for key, value in section or ():
+        found = value.items() if isinstance(value, dict) else [("", value)]
+        for name, rewriting in found:
+            if isinstance(rewriting, Rewriting):
+                yield f"{key}.{name}".rstrip("."), rewriting
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:
