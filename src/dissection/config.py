@@ -1071,7 +1071,7 @@ class Unmarked(Sampled):
 class Recalled(Sampled):
     """Keys that match a context across images, and values rendered alone (figure 6-2)."""
 
-    segmenter: str = Field(description="what says where something is")  # type: ignore[assignment]
+    segmenter: str = Field(description="what says where something is")
     edit: Rewriting = Field(description="`layer`, and the images whose keys are looked at")
     concepts: list[str] = Field(
         min_length=1, description="a key for each, of the largest region of it"
@@ -1081,7 +1081,7 @@ class Recalled(Sampled):
 class Changed(Sampled):
     """An edit, on the images that score highest in the direction of its context (appendix B)."""
 
-    segmenter: str = Field(description="what says where something is")  # type: ignore[assignment]
+    segmenter: str = Field(description="what says where something is")
     edit: Rewriting = Field(
         description="`target` none: the source is removed; the same as the source: it grows"
     )
@@ -1096,7 +1096,7 @@ class Changed(Sampled):
 class Stacked(Sampled):
     """Edits of one generator, one upon the other (figure 6-1); first that of rows.table_6_3."""
 
-    segmenter: str = Field(description="what says where something is")  # type: ignore[assignment]
+    segmenter: str = Field(description="what says where something is")
     edits: dict[Name, Rewriting] = Field(min_length=1, description="what it is -> edit")
 
 
@@ -1307,8 +1307,10 @@ class Config(Section):
         return {row: section for row, section in self.rows if isinstance(section, Edited)}
 
     def sharing(self, row: str) -> list[str]:
-        """The rows whose edits one job makes, of the same generator: the job is that of the first."""
+        """The rows whose edits one job makes, of the same generator; it is that of the first."""
         one = getattr(self.rows, row)
+        if not isinstance(one, Sampled):
+            return [row]
         return [
             name
             for name, other in self.edited().items()

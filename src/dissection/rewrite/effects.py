@@ -33,7 +33,7 @@ from dissection.rewrite.sessions import Session, Settings, read_mask, read_sessi
 from dissection.segment import Segmenter, segmenter_of
 from dissection.segment.judges import Finder, load_finder, located
 
-LEAST = 0.01  # share of an image's pixels that a region has at least
+LEAST = 0.003  # share of an image's pixels that a region has at least
 OF = 512  # units of the layer whose units the thesis zeroes
 REPEATS = 2  # of the erasure, as in the authors' script
 TOP = 0.01  # share of the places of all images that match a key best
@@ -213,8 +213,10 @@ def annotated(text: Tensor, count: int) -> list[Region]:
 def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
     """Also the edit, and where there was text, (images, h, w).
 
-    counts.csv: method, units, of (those of the layer), part, watermarks, images, change (mean, outside of text).
-    shown.csv: method, image, text (pixels). detector.csv: as `counts.validate`. <method>.png: images with most text.
+    counts.csv: method, units, of (those of the layer), annotated (images), place, watermarks, images, change (mean,
+    outside of text).
+    shown.csv: method, image, text (pixels). detector.csv: as `counts.validate`, by place. <method>.png: images with
+    most text.
     """
     finder, edit = load_finder(sample.config, "text", sample.device), spec.edit
     before = sample.images(edit, spec.images)
@@ -234,16 +236,16 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
     made, _ = sample.rewrite(session, edit, out)
     with sample.carrying(made):
         images["rank_1_update"] = draw(sample.network, sample.z(edit, spec.images), edit.truncation)
-    changed_units = dict(zip(images, (0, *counts, inputs), strict=True))
+    zeroes = dict(zip(images, (0, *counts, 0), strict=True))
     most = text.flatten(1).sum(1).argsort(descending=True, stable=True)[: spec.shown]
     lines, shown = [], []
     for method, drawn in images.items():
         found = text if method == "unmodified" else finder(drawn).cpu()
         change = pixel_change(before, drawn)[~text].mean()
-        for part, number in zip(PARTS, watermarks(found).sum(0).tolist(), strict=True):
+        for place, number in zip(PARTS, watermarks(found).sum(0).tolist(), strict=True):
             lines.append(
-                {"method": method, "units": changed_units[method], "of": inputs, "part": part, "watermarks": number,
-                 "images": len(drawn), "change": float(change)}
+                {"method": method, "units": zeroes[method], "of": inputs, "annotated": len(session.contexts),
+                 "place": place, "watermarks": number, "images": len(drawn), "change": float(change)}
             )  # fmt: skip
         pixels = found[most].flatten(1).sum(1).tolist()
         shown += [
@@ -293,7 +295,7 @@ def _validated(config: Config, dataset: str, finder: Finder) -> pd.DataFrame:
     images, true = located(dataset_of(config, dataset), ["text"], preprocess, config.memory_gb)
     found = finder(images.permute(0, 3, 1, 2).contiguous()).cpu()
     overlap = float((found & (true > 0)).sum() / (found | (true > 0)).sum())
-    return validate(found, true > 0).assign(iou=overlap)
+    return validate(found, true > 0).assign(iou=overlap).rename(columns={"part": "place"})
 
 
 # ------------------------------------------------------------------------------------------------ keys and values
