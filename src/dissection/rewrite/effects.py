@@ -400,7 +400,8 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
 def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor] | None) -> None:
     """
     steps.csv: step, edit, image, of the edit's concepts source_before, ... (percent of pixels of the image after the
-    step before and after this one), inside, outside. <step>.png: images with watermarks, and most of the sources.
+    step before and after this one), inside, outside. unmodified.png, <edit>.png: images with
+    watermarks, and most of the sources.
 
     erased: the first step, and where text was, (n, h, w).
     """
@@ -415,7 +416,7 @@ def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor
         seen[: len(text)] += 10**9 * (text > 0)
     top = seen.argsort(descending=True, stable=True)[: spec.shown]
     last = sample.images(first, first.images)[top]
-    _save(out / "0.png", last)
+    _save(out / "unmodified.png", last)
     made, lines = list[Edit](), []
     for step, name in enumerate([*(["watermarks"] if erased else []), *spec.edits], 1):
         if name in spec.edits:
@@ -431,7 +432,7 @@ def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor
         elif erased:
             where = erased[1][top]
         lines.append(_changes(table, last, images, where))
-        _save(out / f"{step}.png", images)
+        _save(out / f"{name}.png", images)
         last = images
     pd.concat(lines).to_csv(out / "steps.csv", index=False)
 
