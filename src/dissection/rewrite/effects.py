@@ -110,8 +110,7 @@ class Sample:
         return numbers
 
     def path(self, spec: Rewriting) -> str:
-        """Of the layer's module; a profile names what a StyleGAN2's layer puts out, its activation."""
-        return self.config.networks[self.name].layers[spec.layer].removesuffix(".activate")
+        return self.config.networks[self.name].layers[spec.layer]
 
     def memory(self, spec: Rewriting) -> Memory:
         truncate(self.network, spec.truncation)
