@@ -965,6 +965,29 @@ class Edited(Section):
     segmenter: str | None = Field(default=None, description="what says where something is")
 
 
+class Rewriting(Section):
+    """One rewrite of a generator: what was selected, by a person or by rule, and how it is made (thesis 6.4, B.5)."""
+
+    layer: str = Field(description="printed name of its layer")
+    session: str | None = Field(
+        default=None, description="asset with the selections; none: they are made by rule"
+    )
+    source: str | None = Field(default=None, description="concept that changes")
+    target: str | None = Field(default=None, description="concept that it becomes")
+    images: int = Field(default=1000, gt=0, description="drawn for the rule to select from")
+    context: int = Field(
+        default=4,
+        ge=0,
+        description="regions that the rule selects as context, the pasted one first",
+    )
+    rank: int = Field(default=1, ge=1, description="number of directions")
+    steps: int = Field(default=2001, ge=1, description="of Adam")
+    learning_rate: float = Field(default=0.05, gt=0, description="of Adam")
+    moments: int = Field(default=1000, gt=0, description="images whose keys give C")
+    seed: int = Field(default=1, ge=0, description="of the z of all these")
+    truncation: float = Field(default=1.0, ge=0, description="psi; 1: none")
+
+
 class Edit(Section):
     """A concept added to a photograph, or removed."""
 
@@ -995,6 +1018,86 @@ class PhotoEdited(Forced):
 
     def caused(self) -> dict[str, tuple[str, str]]:
         return {name: (self.network, edit.concept) for name, edit in self.edits.items()}
+
+
+class Propagated(Edited):
+    """Edits carried to all that a generator draws, by every method."""
+
+    edits: dict[Name, Rewriting] = Field(
+        min_length=1,
+        description="by published name: smile, spire, tree; smile: of mouths, by `judging`",
+    )
+    images: int = Field(default=10000, gt=0, description="edited and measured")
+    first: int = Field(
+        default=0, ge=0, description="seed of the z of the first; the next have the next"
+    )
+    shown: int = Field(default=6, gt=0, description="of these, in pictures")
+    finetune_steps: int = Field(default=2001, gt=0, description="of Adam, of all weights")
+    finetune_rate: float = Field(default=0.0001, gt=0, description="its learning rate")
+
+
+class Pictured(Section):
+    """Pictures of what other rows compute."""
+
+    rows: list[Name] = Field(min_length=1, description="these")
+
+
+class Sampled(Edited):
+    """Edits measured on what the generator draws; a job makes them for all such rows of a generator."""
+
+    shown: int = Field(default=12, gt=0, description="images that the figure shows")
+
+    def judges(self, config: "Config") -> list[str]:
+        """The networks that it needs."""
+        segmenter = [config.segmenters[self.segmenter].network] if self.segmenter else []
+        return [self.network, *segmenter]
+
+
+class Unmarked(Sampled):
+    """Watermarks removed (thesis 6.5.2), as `judging.text` finds them."""
+
+    edit: Rewriting = Field(description="the erasure of rank one; `context` annotated images")
+    images: int = Field(default=1000, gt=0, description="in which watermarks are counted")
+    units: tuple[int, int] = Field(
+        default=(30, 60), description="units to zero, of 512: the same shares of a layer of fewer"
+    )
+    validation: str = Field(description="dataset with true masks, to validate `judging.text` on")
+
+    def judges(self, config: "Config") -> list[str]:
+        finder = config.judging and config.judging.text
+        return [*super().judges(config), *([finder.network] if finder else [])]
+
+
+class Recalled(Sampled):
+    """Keys that match a context across images, and values rendered alone (figure 6-2)."""
+
+    segmenter: str = Field(description="what says where something is")
+    edit: Rewriting = Field(description="`layer`, and the images whose keys are looked at")
+    concepts: list[str] = Field(
+        min_length=1, description="a key for each, of the largest region of it"
+    )
+
+
+class Changed(Sampled):
+    """An edit, on the images that score highest in the direction of its context (appendix B)."""
+
+    segmenter: str = Field(description="what says where something is")
+    edit: Rewriting = Field(
+        description="`target` none: the source is removed; the same as the source: it grows"
+    )
+    middle: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the width, in the middle of the image, where the source's regions count",
+    )
+
+
+class Stacked(Sampled):
+    """Edits of one generator, one upon the other (figure 6-1); first that of rows.table_6_3."""
+
+    segmenter: str = Field(description="what says where something is")
+    edits: dict[Name, Rewriting] = Field(min_length=1, description="what it is -> edit")
 
 
 class Rows(Section):
@@ -1070,6 +1173,20 @@ class Rows(Section):
     fig_slides_photo_edit: PhotoEdited | None = Field(
         default=None, description="photographs edited by units of generators adapted to them"
     )
+    table_6_1: Propagated | None = Field(default=None, description="smiles, by every method")
+    table_6_2: Propagated | None = Field(default=None, description="spires and trees for domes")
+    fig_6_4: Pictured | None = Field(default=None, description="... in pictures")
+    fig_6_1: Stacked | None = Field(default=None, description="three successive edits")
+    fig_6_2: Recalled | None = Field(default=None, description="keys matched, values rendered")
+    fig_6_3: Pictured | None = Field(default=None, description="copy, paste, context of a row")
+    table_6_3: Unmarked | None = Field(default=None, description="watermarks removed")
+    fig_6_5: Pictured | None = Field(default=None, description="... in pictures")
+    fig_b_1: Changed | None = Field(default=None, description="hats added")
+    fig_b_2: Changed | None = Field(default=None, description="something made longer")
+    fig_b_3: Changed | None = Field(default=None, description="main windows removed")
+    fig_b_4: Changed | None = Field(default=None, description="fewer trees before buildings")
+    fig_b_5: Changed | None = Field(default=None, description="earrings removed")
+    fig_b_6: Changed | None = Field(default=None, description="glasses removed")
 
 
 class Config(Section):
@@ -1193,6 +1310,19 @@ class Config(Section):
     def edited(self) -> dict[str, Edited]:
         """The rows that edit generators."""
         return {row: section for row, section in self.rows if isinstance(section, Edited)}
+
+    def sharing(self, row: str) -> list[str]:
+        """The rows whose edits one job makes, of the same generator; it is that of the first."""
+        one = getattr(self.rows, row)
+        if not isinstance(one, Sampled):
+            return [row]
+        return [
+            name
+            for name, other in self.edited().items()
+            if isinstance(other, Sampled)
+            and other.network == one.network
+            and not self.missing(other.judges(self))
+        ]
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""
@@ -1414,6 +1544,11 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
             if isinstance(section, Forced) and name in networks:
                 yield "search.layer", config.search.layer, list(config.networks[name].layers)
+        if isinstance(section, Edited) and section.segmenter is not None:
+            yield f"rows.{row}.segmenter", section.segmenter, list(config.segmenters)
+        for key, rewriting in rewritings(section):
+            if rewriting.session is not None:
+                yield f"rows.{row}.{key}.session", rewriting.session, assets
         for key, generator, layer in _layers(section):
             if generator in networks:
                 yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
@@ -1430,6 +1565,18 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
             yield f"networks.{i}.layer", unit.network, unit.layer
     if isinstance(section, PnasFig3 | Banner | Rated):
         yield "layer", section.network, section.layer
+    if isinstance(section, Edited):
+        for key, rewriting in rewritings(section):
+            yield f"{key}.layer", section.network, rewriting.layer
+
+
+def rewritings(section: Section | None) -> Iterator[tuple[str, Rewriting]]:
+    """(key, rewrite) of a row's."""
+    for key, value in section or ():
+        found = value.items() if isinstance(value, dict) else [("", value)]
+        for name, rewriting in found:
+            if isinstance(rewriting, Rewriting):
+                yield f"{key}.{name}".rstrip("."), rewriting
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:

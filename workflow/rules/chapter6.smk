@@ -6,16 +6,21 @@ EDITED = {row: section for row, section in CONFIG.edited().items() if row in MAD
 
 
 def judging(row):
-    """Networks and datasets: the generator, what judges its images, photographs."""
-    datasets, networks = TABLES[row].uses(CONFIG)
-    return networks, datasets
+    """Networks and datasets of the rows of a job: the generator, what judges its images, photographs."""
+    datasets, networks = zip(*(TABLES[r].uses(CONFIG) for r in CONFIG.sharing(row)))
+    return sorted({n for of in networks for n in of}), sorted({d for of in datasets for d in of})
 
 
 rule edit:
     """Edit a generator and measure what that does, for a table or figure."""
     input:
         data=lambda w: evaluated(*judging(w.row)),
-        further=lambda w: [f for asset in TABLES[w.row].further(CONFIG) for f in held(asset)],
+        further=lambda w: [
+            f
+            for row in CONFIG.sharing(w.row)
+            for asset in TABLES[row].further(CONFIG)
+            for f in held(asset)
+        ],
         network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
         sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
     output:
@@ -35,7 +40,7 @@ rule edit:
             *judging(w.row),
             judging=CONFIG.judging,
             segmenters=CONFIG.segmenters,
-            rows={w.row: EDITED[w.row]},
+            rows={row: EDITED[row] for row in CONFIG.sharing(w.row)},
         ),
     shell:
         """

@@ -15,6 +15,8 @@ from dissection.report import (
     chapter5,
     chapter5_inversion,
     chapter6,
+    chapter6_effects,
+    chapter6_propagation,
     interventions,
 )
 
@@ -27,7 +29,7 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter4_rating.ROWS,
     ),
     5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
-    6: chapter6.ROWS,
+    6: (*chapter6.ROWS, *chapter6_propagation.ROWS, *chapter6_effects.ROWS),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 

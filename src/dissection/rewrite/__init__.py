@@ -11,7 +11,13 @@
     rewritten.remove(edit)                                      # to the last byte what it was
 
 layers: generators cut at a layer. directions: which keys to change. insert: to which values. edits: the file, and
-models that carry several. sessions: what a person selected. job: all of it together.
+models that carry several. sessions: what a person selected. select: what a rule selects instead. job: all of it
+together. propagate: every method, compared. effects: what edits do, for all other rows.
 """
 
-JOBS: dict[str, tuple[str, str]] = {}  # what edits for a row, by module and function
+SHARED = ("table_6_3", "fig_6_1", "fig_6_2", *(f"fig_b_{n}" for n in range(1, 7)))
+JOBS: dict[str, tuple[str, str]] = {  # what edits for a row, by module and function
+    "table_6_1": ("propagate", "run"),
+    "table_6_2": ("propagate", "run"),
+    **{row: ("effects", "run") for row in SHARED},
+}
