@@ -35,7 +35,7 @@ from dissection.segment.judges import Finder, load_finder, located
 
 LEAST = 0.003  # share of an image's pixels that a region has at least
 OF = 512  # units of the layer whose units the thesis zeroes
-REPEATS = 2  # of the erasure, as in the authors' script
+REPEATS = 2  # of the erasure, which is of the whole image, as in the authors' script
 TOP = 0.01  # share of the places of all images that match a key best
 
 
@@ -262,7 +262,7 @@ def _erasing(sample: Sample, edit: Rewriting, text: Tensor) -> Session:
     """What is selected as watermarks; the first of the selections is the one whose removal is learned."""
     settings = Settings(
         erase=1, rank=edit.rank, steps=edit.steps, learning_rate=edit.learning_rate, repeats=REPEATS,
-        low_rank_gradient=True,
+        low_rank_gradient=True, whole=True,
     )  # fmt: skip
     if edit.session is not None:
         place = {"network": sample.name, "layer": edit.layer, "seed": edit.seed}
