@@ -95,10 +95,9 @@ def _keys(table: pd.DataFrame) -> Values:
     lines = part(table, "match")
     first = lines.iloc[0]
     sizes = {name: int(first[name]) for name in ("key_dim", "output_channels", "kernel", "value_dim")}  # fmt: skip
-    shares = lines.set_index("concept")[["share", "matched"]]
-    return sizes | {
-        str(c): {str(k): float(v) for k, v in of.items()} for c, of in shares.iterrows()
-    }
+    means = {name: float(lines[name].mean()) for name in ("share", "matched")}
+    matched = lines.set_index("concept")["matched"].items()
+    return sizes | means | {"by_concept": {str(c): float(v) for c, v in matched}}
 
 
 def _effect(table: pd.DataFrame) -> Values:

@@ -35,7 +35,7 @@ from dissection.segment.judges import Finder, load_finder, located
 
 LEAST = 0.003  # share of an image's pixels that a region has at least
 OF = 512  # units of the layer whose units the thesis zeroes
-REPEATS = 2  # of the erasure, as in the authors' script
+REPEATS = 2  # of the erasure, which is of the whole image, as in the authors' script
 TOP = 0.01  # share of the places of all images that match a key best
 
 
@@ -232,6 +232,13 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
     images = {"unmodified": before}
     for count, zeroed in zip(spec.units, counts, strict=True):
         images[f"zero_{count}_units"] = _zeroed(memory, sample.z(edit, spec.images), units[:zeroed])
+    if (
+        edit.session is None
+    ):  # the goal is an image whose watermark the first units took away (6.5.2)
+        left = finder(images[f"zero_{spec.units[0]}_units"]).cpu()
+        gone = (text.int() - left.int()).flatten(1).sum(1)
+        best = max(session.context, key=lambda one: int(gone[one.image]))
+        session = session.model_copy(update={"paste": best})
     made, _ = sample.rewrite(session, edit, out)
     with sample.carrying(made):
         images["rank_1_update"] = draw(sample.network, sample.z(edit, spec.images), edit.truncation)
@@ -259,10 +266,10 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
 
 
 def _erasing(sample: Sample, edit: Rewriting, text: Tensor) -> Session:
-    """What is selected as watermarks; the first of the selections is the one whose removal is learned."""
+    """What is selected as watermarks, in the context."""
     settings = Settings(
         erase=1, rank=edit.rank, steps=edit.steps, learning_rate=edit.learning_rate, repeats=REPEATS,
-        low_rank_gradient=True,
+        low_rank_gradient=True, whole=True,
     )  # fmt: skip
     if edit.session is not None:
         place = {"network": sample.name, "layer": edit.layer, "seed": edit.seed}
