@@ -965,6 +965,25 @@ class Edited(Section):
     segmenter: str | None = Field(default=None, description="what says where something is")
 
 
+class Isolated(Section):
+    """Parts of layers of generators rendered alone (thesis B.7)."""
+
+    networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
+    sides: list[int] = Field(default=[32, 64, 128], min_length=1, description="pixels of patches")
+    images: int = Field(
+        default=50_000, gt=1, description="patches of each size, and as many to compare"
+    )
+    shown: int = Field(default=4, gt=0, description="images that the figures show")
+    side: int = Field(default=32, gt=0, description="pixels of the patches that they show")
+    seed: int = Field(default=1, ge=0, description="of z, and of places")
+
+
+class IsolatedShown(Section):
+    """... and what that looks like; of a row `Isolated` with this network."""
+
+    network: str = Field(description="generator")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -1035,6 +1054,14 @@ class Rows(Section):
     )
     fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
     fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
+    fig_b_7: Isolated | None = Field(
+        default=None, description="patches of StyleGAN2 rendered alone, their distances by layer"
+    )
+    fig_b_8: IsolatedShown | None = Field(default=None, description="... of churches, as pictures")
+    fig_b_9: IsolatedShown | None = Field(default=None, description="... of kitchens")
+    fig_b_10: Isolated | None = Field(default=None, description="... of Progressive GAN")
+    fig_b_11: IsolatedShown | None = Field(default=None, description="... of churches, as pictures")
+    fig_b_12: IsolatedShown | None = Field(default=None, description="... of kitchens")
 
 
 class Config(Section):
@@ -1143,6 +1170,15 @@ class Config(Section):
             raise ValueError("omission: missing; rows of chapter 5 need it")
         if self.inverted() and self.reconstruction is None:
             raise ValueError("reconstruction: missing; rows that invert images need it")
+        rows = self.rows
+        if (rows.fig_b_7 or rows.fig_b_10) and self.features is None:
+            raise ValueError("features: missing; fig_b_7 and fig_b_10 compare patches by them")
+        for name, of in (("fig_b_7", ("8", "9")), ("fig_b_10", ("11", "12"))):
+            whole = getattr(rows, name)
+            for number in of:
+                shown = getattr(rows, f"fig_b_{number}")
+                if shown and (whole is None or shown.network not in whole.networks.values()):
+                    raise ValueError(f"rows.fig_b_{number} needs rows.{name} with {shown.network}")
         return self
 
     def inverted(self) -> dict[str, Inverted]:
@@ -1150,9 +1186,10 @@ class Config(Section):
         found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
         return {row: how for row, how in found if isinstance(how, Inverted)}
 
-    def edited(self) -> dict[str, Edited]:
-        """The rows that edit generators."""
-        return {row: section for row, section in self.rows if isinstance(section, Edited)}
+    def edited(self) -> dict[str, Edited | Isolated]:
+        """The rows that edit generators, or render parts of their layers."""
+        found = {row: section for row, section in self.rows}
+        return {row: s for row, s in found.items() if isinstance(s, Edited | Isolated)}
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""

@@ -35,6 +35,7 @@ rule edit:
             *judging(w.row),
             judging=CONFIG.judging,
             segmenters=CONFIG.segmenters,
+            features=CONFIG.features,
             rows={w.row: EDITED[w.row]},
         ),
     shell:

@@ -14,4 +14,7 @@ layers: generators cut at a layer. directions: which keys to change. insert: to 
 models that carry several. sessions: what a person selected. job: all of it together.
 """
 
-JOBS: dict[str, tuple[str, str]] = {}  # what edits for a row, by module and function
+JOBS = {  # what edits for a row, by module and function
+    "fig_b_7": ("patches", "isolate"),
+    "fig_b_10": ("patches", "isolate"),
+}
