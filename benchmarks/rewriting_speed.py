@@ -26,8 +26,10 @@ from dissection.stats import SecondMoment
 PROJECTED, BATCH = 10, 10
 
 
-def published_insert(key: Tensor, target: Tensor, weight: Tensor, ending: Ending | None, directions: Tensor,
-                     method: str, steps: int, rate: float = 0.05) -> Tensor:  # fmt: skip
+def published_insert(
+    key: Tensor, target: Tensor, weight: Tensor, ending: Ending | None, directions: Tensor,
+    method: str, steps: int, rate: float = 0.05, low_rank_gradient: bool = False,
+) -> Tensor:  # fmt: skip
     """The change of a layer's weight (units, inputs, kh, kw), each step running the layer on the cropped keys.
 
     key: (1, inputs, h, w), target: (1, units, h, w) at the crop; ending: its `add` (units, h, w).
@@ -53,6 +55,9 @@ def published_insert(key: Tensor, target: Tensor, weight: Tensor, ending: Ending
         loss = F.l1_loss(target, value)
         optimiser.zero_grad()
         loss.backward()
+        if low_rank_gradient:
+            along = torch.einsum("uihw,di->udhw", x.grad, directions)
+            x.grad[...] = torch.einsum("udhw,di->uihw", along, directions)
         optimiser.step()
         if not of_lambda and (step % PROJECTED == 0 or step == steps - 1):
             with torch.no_grad():

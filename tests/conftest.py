@@ -96,6 +96,7 @@ def tiny(profile: dict) -> dict:
         "omission": None,
         "quality": {},
         "reconstruction": None,
+        "judging": None,
     }  # of networks that are left out
     return profile | cut | without
 

@@ -20,6 +20,7 @@ from dissection.config import Config, Inversion, load
 from dissection.data import dataset_of
 from dissection.data.scenes import write_scenes
 from dissection.errors import DissectionError
+from dissection.intervene import objects, photograph
 from dissection.networks import load_network, to_pixels
 from dissection.networks.encoder import Encoder
 from dissection.networks.progan import ProGAN, latents
@@ -28,7 +29,17 @@ from dissection.networks.train import CHECKPOINT, ship
 from dissection.omit import reconstruct
 from dissection.omit import train as training
 from dissection.omit.compare import choose, squares
-from dissection.omit.inversion import Layers, Relaxed, Steps, Target, correlation, refine, relax
+from dissection.omit.inversion import (
+    Layers,
+    Relaxed,
+    Steps,
+    Target,
+    adapt,
+    correlation,
+    departure,
+    refine,
+    relax,
+)
 from dissection.omit.statistics import pixel_counts
 from dissection.published.claims import FAILS, HOLDS, judge
 from dissection.report.rows import ROWS, write_table
@@ -385,6 +396,54 @@ def test_shipped_encoders_are_of_the_shipped_generators() -> None:
             assert metrics["generator_sha256"] == manifest[metrics["generator"]]["sha256"], name
 
 
+# ---------------------------------------------------------------------------------------------- weights
+
+
+def test_departure_by_brute_force() -> None:
+    """Layer by layer, over weights and biases together, the k-th counting k times."""
+    torch.manual_seed(4)
+    theta = dict(Layers(generator(), 4).late.named_parameters())
+    assert list(dict.fromkeys(name.split(".")[0] for name in theta)) == [
+        "layer5", "layer6", "output_16x16",
+    ]  # fmt: skip
+    theta = {name: t + torch.rand_like(t) for name, t in theta.items()}
+    changes = {name: torch.randn_like(t) for name, t in theta.items()}
+    expected = 0.0
+    for k, layer in enumerate(("layer5", "layer6", "output_16x16"), start=1):
+        moved, size = 0.0, 0.0
+        for name in (f"{layer}.conv.weight", f"{layer}.wscale.b"):
+            for delta, value in zip(changes[name].flatten(), theta[name].flatten(), strict=True):
+                moved, size = moved + float(delta) ** 2, size + float(value) ** 2
+        expected += k * moved / size
+    assert float(departure(theta, changes)) == pytest.approx(expected, rel=1e-5)
+    assert departure(theta, {name: 0 * t for name, t in theta.items()}) == 0
+
+
+def test_weights_adapt_to_an_image_as_far_as_the_regulariser_lets_them() -> None:
+    layers = Layers(generator(), 4)
+    r = layers.features(latents(1, 0, 1, 8))[-1]
+    plain = layers.late(r)
+    theta = {name: t.clone() for name, t in layers.late.named_parameters()}
+    torch.manual_seed(5)
+    target = Target(torch.rand(1, 3, 16, 16) * 2 - 1)
+    weights, image = adapt(layers, r, target, Steps(0, 0.02))
+    assert image.equal(plain)
+    assert all(weights[name].equal(t) for name, t in theta.items())
+    losses, far = [], []
+    for weight in (0.0, 1.0, 1e4):
+        weights, image = adapt(layers, r, target, Steps(60, 0.02), weight)
+        assert weights.keys() == theta.keys()
+        losses.append(float(target(image)))
+        far.append(float(departure(theta, {name: weights[name] - t for name, t in theta.items()})))
+    assert losses[0] < losses[1] < losses[2] < float(target(plain)) + 1e-3
+    assert far[0] > far[1] > 100 * far[2]
+    torch.testing.assert_close(image, plain, atol=0.02, rtol=0)
+    assert layers.late(r).equal(plain)  # the generator's own weights stay
+    network = generator()  # and the adapted ones are of its names
+    network.load_state_dict(weights, strict=False)
+    assert Layers(network, 4).late(r).equal(image)
+
+
 # ---------------------------------------------------------------------------------------------- rows
 
 
@@ -399,6 +458,8 @@ def workplace(tmp_path: Path, monkeypatch) -> Config:
         assert scenes is not None
         write_scenes(scenes, 1, tmp_path / asset, 1)
         write_record(paths.asset_record("smoke", asset), asset, tmp_path / asset)
+    (tmp_path / "tests").symlink_to(REPOSITORY / "tests")  # has the segmenter and its labels
+    write_record(paths.asset_record("smoke", "labels"), "labels", Path("tests/labels.json"))
     return config
 
 
@@ -497,7 +558,6 @@ def test_photographs_of_what_is_omitted(workplace: Config) -> None:
     """Counted by hand on the pictures of the job, which are the same every time."""
     labels = REPOSITORY / "tests" / "labels.json"
     write_record(paths.asset_record("smoke", "labels"), "labels", labels)
-    Path("tests").symlink_to(REPOSITORY / "tests")
     dataset, numbers = dataset_of(workplace, "churches"), choose(26, 24, 1, "churches")
     segmenter = segmenter_of(workplace, "colour", CPU)
     (pixels,) = squares(dataset, numbers[:12], 32)
@@ -560,3 +620,83 @@ def test_values_of_figure_5_6_by_hand() -> None:
     assert found["z"] == {"a": pytest.approx(2.5)}
     assert found["layer4"] == {"a": pytest.approx(0.2), "f": pytest.approx(0.2)}
     assert found["pixels"] == {"a": pytest.approx(0.4), "f": pytest.approx(0.9)}
+
+
+def test_photographs_are_edited_where_they_have_a_concept(workplace: Config) -> None:
+    """What the tables say, from the pictures; and twice the same bytes."""
+    row = "fig_slides_photo_edit"
+    causes = paths.causal("smoke", "z", "a", "tree")
+    causes.mkdir(parents=True)
+    units = pd.DataFrame(
+        {"unit": range(12), "alpha": 1.0, "rank": range(1, 13), "value": 2.0, "iou": 0.1}
+    )
+    units.to_csv(causes / "units.csv", index=False)
+    inverted, edited = paths.inversion("smoke", row), paths.intervention("smoke", row)
+    for out in (inverted, inverted.with_name("again")):
+        reconstruct.adaptations(workplace, row, out, CPU)
+    for out in (edited, edited.with_name("again")):
+        photograph.edit(workplace, row, out, CPU, 1)
+    for out in (inverted, edited):
+        for file in out.iterdir():
+            assert file.read_bytes() == (out.with_name("again") / file.name).read_bytes()
+    pictures = {
+        f.stem: np.asarray(Image.open(f)).astype(float)
+        for f in [*inverted.glob("*.png"), *edited.glob("*.png")]
+    }
+    assert {p.shape for p in pictures.values()} == {(32, 3 * 32, 3)}
+    stages = pd.read_csv(inverted / "images.csv")
+    found = (pictures["theta"] - pictures["photograph"])[:, 32:64]
+    assert stages["error"][4] == pytest.approx(np.abs(found).mean() / 255, abs=0.003)
+    assert (stages["departure"][3:] > 0).all()
+    edits, cells = pd.read_csv(edited / "edits.csv"), pd.read_csv(edited / "cells.csv")
+    assert set(edits["edit"]) == {"added", "removed"}
+    for _, line in edits.iterrows():
+        mask = np.zeros((32, 3 * 32), bool)
+        of = cells[(cells["edit"] == line["edit"]) & (cells["example"] == line["example"])]
+        for _, cell in of.iterrows():
+            y, x = int(32 * cell["y"]), int(32 * (line["example"] + cell["x"]))
+            mask[y : y + 4, x : x + 4] = True
+        assert len(of) == line["cells"] == mask.sum() / 16
+        if line["edit"] == "added":
+            assert np.ptp(of["y"]) == np.ptp(of["x"]) == 1 / 8
+        before = pictures["theta" if line["generator"] == "adapted" else "z"]
+        change = np.abs(pictures[f"{line['edit']}_{line['generator']}"] - before).mean(2) / 255
+        part = slice(int(32 * line["example"]), int(32 * line["example"] + 32))
+        inside, outside = (change[:, part][m[:, part]] for m in (mask, ~mask))
+        assert line["inside"] == pytest.approx(inside.mean(), abs=1e-4)
+        assert line["outside"] == pytest.approx(outside.mean(), abs=1e-4)
+    for _, line in edits[edits["edit"] == "removed"].iterrows():
+        assert 0 < line["present"] <= 1
+    write_table(workplace, row, paths.table("smoke", row))
+    values = ROWS[row].values(pd.read_csv(paths.table("smoke", row)))
+    assert values["error"]["z"] == pytest.approx(stages["error"][:3].mean(), rel=1e-4)
+    removed = edits[(edits["edit"] == "removed") & (edits["generator"] == "adapted")]
+    assert values["change"]["adapted"]["removed"]["outside"] == pytest.approx(
+        removed["outside"].mean(), rel=1e-4
+    )
+
+
+def test_places_of_edits_by_brute_force(workplace: Config) -> None:
+    scenes = objects.load_scenes(workplace, "z", "a", CPU)
+    draw = torch.Generator().manual_seed(3)
+    small = torch.randint(0, 256, (4, 3, 11, 11), dtype=torch.uint8, generator=draw)
+    images = small.repeat_interleave(3, 2).repeat_interleave(3, 3)[:, :, :32, :32]
+    labels = torch.cat(list(scenes.segmenter(images).values()), 1)
+    names = scenes.segmenter.concepts["name"]
+    tree, building = ((labels == names.index[names == n][0]).any(1) for n in ("tree", "building"))
+    removed = photograph.places(scenes, images, model.Edit(concept="tree"), (8, 8), (2, 2))
+    there = model.Edit(concept="tree", onto="building")
+    added = photograph.places(scenes, images, there, (8, 8), (2, 3))
+    for i in range(4):
+        best, at = 0, None
+        for y, x in np.ndindex(8, 8):
+            cell = np.s_[i, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+            assert bool(removed[i, y, x]) == bool(tree[cell].any())
+            block = np.s_[i, 4 * y : 4 * y + 8, 4 * x : 4 * x + 12]
+            free = int(building[block].sum()) - int(tree[block].sum())
+            if y < 7 and x < 6 and free > best:
+                best, at = free, (y, x)
+        assert at is not None
+        expected = torch.zeros(8, 8, dtype=torch.bool)
+        expected[at[0] : at[0] + 2, at[1] : at[1] + 3] = True
+        assert added[i].equal(expected)

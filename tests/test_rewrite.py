@@ -223,18 +223,27 @@ def small_goal(build, layer, padded=True):
     return memory, goal, cuts[1].key[:, :, 2:5, 1:5]
 
 
-@pytest.mark.parametrize("method", ["pgd", "lambda"])
+@pytest.mark.parametrize(("method", "low"), [("pgd", False), ("pgd", True), ("lambda", False)])
 @pytest.mark.parametrize("build", [progan, stylegan2])
-def test_insertion_equals_the_published_loop(build, method):
+def test_insertion_equals_the_published_loop(build, method, low):
     memory, goal, key = small_goal(build, "layer4")
     shape = (len(memory.weight), *key.shape[2:])
     ending = goal.ending and goal.ending._replace(add=goal.ending.add.reshape(shape))
     directions = torch.linalg.qr(torch.randn(10, 2, dtype=torch.float64)).Q.T
     for steps in (1, 47):
         expected = PUBLISHED(
-            key, goal.target.reshape(1, *shape), memory.weight, ending, directions, method, steps
+            key,
+            goal.target.reshape(1, *shape),
+            memory.weight,
+            ending,
+            directions,
+            method,
+            steps,
+            low_rank_gradient=low,
         )
-        change, losses = insert(goal, memory.weight, directions, method, steps)
+        change, losses = insert(
+            goal, memory.weight, directions, method, steps, low_rank_gradient=low
+        )
         found = Edit(memory.name, directions, change).delta()
         assert float((found - expected).norm() / expected.norm()) < 1e-6
     assert losses[-1] < losses[0]

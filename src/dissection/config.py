@@ -984,6 +984,38 @@ class IsolatedShown(Section):
     network: str = Field(description="generator")
 
 
+class Edit(Section):
+    """A concept added to a photograph, or removed."""
+
+    concept: str = Field(description="concept, by the units that cause it")
+    onto: str | None = Field(
+        default=None,
+        description="concept to add it to, where it is not yet; none: it is removed where it is",
+    )
+
+
+class PhotoEdited(Forced):
+    """Photographs inverted as `reconstruction` says, a generator adapted to each, and edits of them by units."""
+
+    network: str = Field(description="generator")
+    networks: dict[Literal["layered"], str] = Field(min_length=1, description="its encoder")
+    real: str = Field(description="dataset of photographs")
+    photographs: int = Field(default=6, gt=0, description="photographs")
+    edits: dict[Name, Edit] = Field(min_length=1, description="what is done to each")
+    size: tuple[int, int] = Field(
+        default=(2, 2), description="cells of the layer that what is added is high and wide"
+    )
+    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="units that add are forced to what they exceed at this share"
+    )
+    steps: int = Field(default=1000, gt=0, description="of Adam, over the weights")
+    learning_rate: float = Field(default=0.01, gt=0, description="at the start; halved three times")
+    weight: float = Field(default=1.0, ge=0, description="of R(theta)")
+
+    def caused(self) -> dict[str, tuple[str, str]]:
+        return {name: (self.network, edit.concept) for name, edit in self.edits.items()}
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -1062,6 +1094,9 @@ class Rows(Section):
     fig_b_10: Isolated | None = Field(default=None, description="... of Progressive GAN")
     fig_b_11: IsolatedShown | None = Field(default=None, description="... of churches, as pictures")
     fig_b_12: IsolatedShown | None = Field(default=None, description="... of kitchens")
+    fig_slides_photo_edit: PhotoEdited | None = Field(
+        default=None, description="photographs edited by units of generators adapted to them"
+    )
 
 
 class Config(Section):
@@ -1181,10 +1216,10 @@ class Config(Section):
                     raise ValueError(f"rows.fig_b_{number} needs rows.{name} with {shown.network}")
         return self
 
-    def inverted(self) -> dict[str, Inverted]:
+    def inverted(self) -> dict[str, Inverted | PhotoEdited]:
         """The rows that invert images, and by what."""
         found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
-        return {row: how for row, how in found if isinstance(how, Inverted)}
+        return {row: how for row, how in found if isinstance(how, Inverted | PhotoEdited)}
 
     def edited(self) -> dict[str, Edited | Isolated]:
         """The rows that edit generators, or render parts of their layers."""
@@ -1383,6 +1418,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         for key, name in named(section):
             if isinstance(section, Omitted | Inverted) and key.startswith("dataset"):
                 yield f"rows.{row}.{key}", name, datasets
+                continue
+            if key == "networks.layered":  # an encoder; none is dissected
+                yield f"rows.{row}.{key}", name, networks
                 continue
             if key.partition(".")[0].partition(" ")[0] in (
                 "dataset",

@@ -40,6 +40,8 @@ def intervened(wildcards):
         found["ranking"] = intervention("pnas_fig_2")
     if spec := forced(wildcards.row):
         found["causes"] = [cause(spec.dataset, *pair) for pair in spec.caused().values()]
+    if wildcards.row in CONFIG.inverted():
+        found["inverted"] = str(paths.inversion(PROFILE, wildcards.row))
     return found
 
 

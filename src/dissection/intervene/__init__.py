@@ -14,4 +14,5 @@ JOBS = {  # what measures a row, by module and function
     "fig_a_6": ("objects", "follow"),
     "fig_4_7": ("variants", "distances"),
     "fig_slides_banner": ("banner", "remove_banner"),
+    "fig_slides_photo_edit": ("photograph", "edit"),
 }

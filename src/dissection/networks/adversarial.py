@@ -12,7 +12,6 @@ import copy
 import hashlib
 import itertools
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,9 +39,7 @@ ROUND = 250  # iterations from one checkpoint to the next
 DRIFT = 1e-3  # weight that keeps a Wasserstein critic's scores near 0
 SAMPLES = 64  # pictures in samples.png
 GROUP = 4  # images over which the critic sees the variation
-# learning rates in a StyleGAN2, relative to that of others: noise at the full rate soon drowns what is drawn, and in
-# a short training the mapping network, which is built to learn at a hundredth, is to learn at a fifth
-RATES = {r"\.noise\.weight$": 0.01, r"^generator\.style\.": 20.0}
+NOISE = 0.01  # learning rate of a StyleGAN2's noise, which soon drowns what is drawn, relative to that of others
 MIXING = 0.9  # how often a StyleGAN draws a batch by two styles, one for the coarse layers, one for the fine
 
 Scores = Callable[[Tensor], Tensor]  # images (n, 3, h, h) -> (n,)
@@ -348,7 +345,7 @@ class Training:
         rate, critic_rate = recipe.learning_rate, recipe.critic_rate or recipe.learning_rate
         groups: dict[float, dict[str, Any]] = {}
         for key, parameter in self.generator.named_parameters():
-            share = next((share for end, share in RATES.items() if re.search(end, key)), 1.0)
+            share = NOISE if key.endswith(".noise.weight") else 1.0
             group = groups.setdefault(share, {"params": [], "lr": rate * share})
             group["params"].append(parameter)
         self.optimizers = [

@@ -5,6 +5,7 @@
     target = Target(images, features)               # l(x, .)
     found = relax(layers, z0, target, steps)        # found.r is r*, found.images G_f(r*) (eq. 5.5)
     z = refine(layers, z0, target, steps)           # z itself is moved, for comparison: methods a, c, e
+    adapt(layers, r, target, steps, weight)         # the weights of G_f are moved, for one photograph
     correlation(found.r, r)                         # (n,), over the components of each image
 
 Images are (n, 3, h, h) from -1 to 1. Norms are means over components, as in the authors' code: for those lambda_V and
@@ -13,11 +14,13 @@ component by component, so that none is told of another. That is so but for roun
 gradient only the sign counts, magnifies from step to step; in float64 (generator, z and images) it stays small.
 """
 
-from collections.abc import Callable, Collection
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess
@@ -38,8 +41,9 @@ class Layers:
                 f"inversion: expected a generator of more than {n} layers in a row, such as a ProGAN; "
                 f"found {type(generator).__name__}"
             )
-        blocks = list(generator.eval().requires_grad_(False))
-        self.early, self.late = blocks[:n], nn.Sequential(*blocks[n:])
+        blocks = dict(generator.eval().requires_grad_(False).named_children())
+        self.early = list(blocks.values())[:n]
+        self.late = nn.Sequential(OrderedDict(list(blocks.items())[n:]))  # by their own names
 
     def features(self, z: Tensor, changes: dict[int, Tensor] | None = None) -> list[Tensor]:
         """z (n, size) or (n, size, 1, 1) -> r_1 ... r_n. changes: delta_i, added to r_i, by i."""
@@ -149,6 +153,49 @@ def refine(layers: Layers, z: Tensor, target: Target, steps: Steps) -> Tensor:
     z = z.detach().clone().requires_grad_()
     _descend([z], lambda: target(layers(z)), steps)
     return z.detach()
+
+
+def adapt(
+    layers: Layers, r: Tensor, target: Target, steps: Steps, weight: float = 1.0
+) -> tuple[dict[str, Tensor], Tensor]:
+    """
+    theta = argmin l(x, G_f(r; theta)) + weight R(theta) (the talk's slides): the weights of G_f with which it draws a
+    photograph from the r (1, units, h, w) that inversion found; by name, and the image. Searched as changes of the
+    original ones, from 0; `layers` stays as it is.
+    """
+    theta = dict(layers.late.named_parameters())
+    changes = {name: torch.zeros_like(t, requires_grad=True) for name, t in theta.items()}
+
+    def adapted() -> dict[str, Tensor]:
+        return {name: t + changes[name] for name, t in theta.items()}
+
+    def loss() -> Tensor:
+        made = functional_call(layers.late, adapted(), (r,))
+        return target(made) + weight * departure(theta, changes)
+
+    _descend(list(changes.values()), loss, steps)
+    with torch.no_grad():
+        found = adapted()
+        return found, functional_call(layers.late, found, (r,))
+
+
+def departure(theta: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> Tensor:
+    """
+    R(theta) = sum over layers k = 1, 2, ... of k |Delta_k|^2 / |theta_k|^2, the first of them the coarsest: fine layers
+    stay the nearest to the original, so that what they make of units stays what it was.
+
+    theta: the original weights and biases, <layer>.<...>, layer by layer; changes: Delta, by the same names.
+    """
+    names = list(dict.fromkeys(name.partition(".")[0] for name in theta))
+
+    def squares(tensors: Mapping[str, Tensor], layer: str) -> Tensor:
+        own = [t for name, t in tensors.items() if name.partition(".")[0] == layer]
+        return torch.stack([t.square().sum() for t in own]).sum()
+
+    parts = [
+        k * squares(changes, layer) / squares(theta, layer) for k, layer in enumerate(names, 1)
+    ]
+    return torch.stack(parts).sum()
 
 
 def _descend(variables: list[Tensor], loss: Callable[[], Tensor], steps: Steps) -> None:

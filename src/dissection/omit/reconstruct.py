@@ -3,6 +3,7 @@
 methods(config, "fig_5_6", out, device)       # images.csv, points.csv, generated.png, photographs.png
 groups(config, "fig_5_7", out, device)        # images.csv, <group>.png
 pairs(config, "fig_5_1", out, device)         # pairs.csv, labels.csv, photographs.png, ...
+adaptations(config, "fig_slides_photo_edit", out, device)    # images.csv, adapted.safetensors, <stage>.png
 """
 
 import colorsys
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from dissection.config import (
     InversionMethods,
     InvertedGroups,
     OmittedPairs,
+    PhotoEdited,
     Reconstruction,
 )
 from dissection.data import dataset_of
@@ -37,7 +39,9 @@ from dissection.omit.inversion import (
     Layers,
     Steps,
     Target,
+    adapt,
     correlation,
+    departure,
     refine,
     relax,
 )
@@ -64,13 +68,12 @@ class Inverter:
             raise DissectionError("reconstruction: missing; it says how images are inverted")
         self.how: Reconstruction = how
         self.device, self.dtype = device, torch.float64 if how.double else torch.float32
-        self.encoders = {
-            role: self._place(module_of(config, name, device))
-            for role, name in spec.networks.items()
-        }
-        for role, encoder in self.encoders.items():
+        self.encoders: dict[str, Encoder] = {}
+        for role, name in spec.networks.items():
+            encoder = self._place(module_of(config, name, device))
             if not isinstance(encoder, Encoder):
-                raise DissectionError(f"rows.{row}: network {spec.networks[role]} is no Encoder")
+                raise DissectionError(f"rows.{row}: network {name} is no Encoder")
+            self.encoders[role] = encoder
         depth = next(iter(self.encoders.values())).layers
         self.layers = Layers(self._place(module_of(config, spec.network, device)), depth)
         network, preprocess = network_of(config, how.network, device)
@@ -359,10 +362,62 @@ def _legend(shown: Tensor, names: list[str]) -> tuple[pd.DataFrame, Tensor]:
     return table, colours
 
 
+def adaptations(config: Config, row: str, out: Path, device: torch.device) -> None:
+    """
+    The slides' photographs, uncurated: z found by method e, then the generator's later weights adapted to each.
+
+    images.csv: image (number in its dataset), stage (z, theta), error and pixels, as in `methods`, departure (R).
+    adapted.safetensors: photographs (n, 3, h, h) uint8; z (n, size); the weights, (n, ...), by their names.
+    photograph.png, z.png, theta.png: photographs side by side, and what the generator makes of them.
+    """
+    spec: PhotoEdited = getattr(config.rows, row)
+    inverter = Inverter(config, row, device)
+    how, layers = inverter.how, inverter.layers
+    dataset = dataset_of(config, spec.real)
+    key = f"rows.{row}.photographs"
+    chosen = choose(len(dataset), spec.photographs, how.seed, spec.real, key)
+    pixels = torch.cat(list(squares(dataset, chosen, inverter.size)))
+    images = inverter.prepare(pixels)
+    z0 = inverter.encoders["layered"](images).flatten(1)
+    target = Target(images, inverter.features, how.weight)
+    z = refine(layers, z0, target, Steps(how.z_steps, how.z_rate))
+    theta = dict(layers.late.named_parameters())
+    weights, made, departures = [], [], []
+    for image, r in tqdm(zip(images, layers.features(z)[-1], strict=True), "adapt", unit="image"):
+        target = Target(image[None], inverter.features, how.weight)
+        steps = Steps(spec.steps, spec.learning_rate)
+        found, drawn = adapt(layers, r[None], target, steps, spec.weight)
+        weights.append(found)
+        made.append(drawn)
+        changes = {name: found[name] - t for name, t in theta.items()}
+        departures.append(float(departure(theta, changes)))
+    stages = {"z": layers(z), "theta": torch.cat(made)}
+    lines = [
+        pd.DataFrame({
+            "image": chosen,
+            "stage": stage,
+            "error": error(x, images).tolist(),
+            "pixels": correlation(x, images).tolist(),
+            "departure": departures if stage == "theta" else 0.0,
+        })
+        for stage, x in stages.items()
+    ]  # fmt: skip
+    kept = {name: torch.stack([found[name] for found in weights]) for name in theta}
+    kept = {name: t.float() for name, t in (kept | {"z": z}).items()} | {"photographs": pixels}
+    with replacing(out) as folder:
+        folder.mkdir()
+        write_csv(pd.concat(lines), folder / "images.csv")
+        save_file({name: t.cpu().contiguous() for name, t in kept.items()},
+                  folder / "adapted.safetensors")  # fmt: skip
+        for stage, x in {"photograph": images, **stages}.items():
+            _write_png(torch.cat(list(to_pixels(x)), 2), folder / f"{stage}.png")
+
+
 JOBS = {
     "fig_5_6": methods,
     "fig_5_7": groups,
     "fig_5_8": groups,
     "fig_5_1": pairs,
     "fig_5_5": pairs,
+    "fig_slides_photo_edit": adaptations,
 }

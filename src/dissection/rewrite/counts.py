@@ -12,7 +12,7 @@ from torch import Tensor
 
 PARTS = ("middle", "bottom")
 BOTTOM = 0.2  # share of the image's height
-LEAST = 0.005  # of the pixels of either part, from which on its text is a watermark
+LEAST = 0.01  # of the pixels of either part, from which on its text is a watermark
 
 
 def shows(labels: Tensor, concepts: Sequence[int]) -> Tensor:

@@ -217,7 +217,10 @@ class _Part:
 def _descend(part: _Part, span: Tensor | None, losses: Tensor, rate: float, every: int, low_rank_gradient: bool,
              patience: int | None, bar: tqdm) -> Tensor:  # fmt: skip
     """What Adam changes of x; the loss of each step is added to `losses`."""
-    x = part.start.clone()
+    x = part.start.clone(memory_format=torch.contiguous_format)
+    if span is not None:  # the same memory, a tap's weights a row
+        start, rows = (t.reshape(-1, span.shape[1]) for t in (part.start, x))
+        along = start @ span.T
     x.grad = torch.zeros_like(x)
     adam = torch.optim.Adam([x], rate, fused=True)
     best, last = float("inf"), 0
@@ -225,10 +228,11 @@ def _descend(part: _Part, span: Tensor | None, losses: Tensor, rate: float, ever
         loss = part.gradient(x, x.grad)
         losses[step] += loss
         if span is not None and low_rank_gradient:
-            x.grad.copy_(_projected(x.grad, span))
+            gradient = x.grad.reshape(rows.shape)
+            torch.mm(gradient @ span.T, span, out=gradient)
         adam.step()
         if span is not None and step % every == 0:
-            x.copy_(part.start + _projected(x - part.start, span))
+            torch.addmm(start, rows @ span.T - along, span, out=rows)
         if bar.update():
             bar.set_postfix(loss=float(losses[step]))
         if patience is not None:
@@ -238,8 +242,3 @@ def _descend(part: _Part, span: Tensor | None, losses: Tensor, rate: float, ever
                 losses[step + 1 :] = torch.nan  # steps that were not taken
                 break
     return x - part.start
-
-
-def _projected(change: Tensor, span: Tensor) -> Tensor:
-    """(units, taps * inputs), (rank, inputs) orthonormal -> (units, taps * inputs)"""
-    return (change.reshape(-1, span.shape[1]) @ span.T @ span).reshape_as(change)

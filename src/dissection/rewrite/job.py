@@ -73,6 +73,7 @@ def rewrite(
     truncate(network, session.truncation)
     memory, settings, rewritten = memory_of(network, layer), session.settings, Rewritten(network)
     keys, weights = selected_keys(memory, session)
+    moment = moment.to(memory.device)
     directions = None
     if settings.method != "layer":
         directions = key_directions(keys, weights, moment, settings.rank, settings.keys)
@@ -121,7 +122,7 @@ def make(
         found = moments(memory_of(module, path), z)
     else:
         found = SecondMoment.load(moments_file)
-    edit, losses = rewrite(module, path, session, found.moment().to(device), progress=True)
+    edit, losses = rewrite(module, path, session, found.moment(), progress=True)
     edit.save(out)
     taken = losses[losses.isfinite()]
     print(f"{out}: rank {edit.rank} in {edit.weight}, loss {taken[0]:.4f} to {taken[-1]:.4f}")

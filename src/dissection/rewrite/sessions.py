@@ -36,7 +36,7 @@ BYTES = 256 << 20  # of a file
 class Selection(Section):
     """A region of an image."""
 
-    image: int = Field(ge=0, description="number of the image: its row of z")
+    image: int = Field(ge=0, lt=100_000, description="number of the image: its row of z")
     mask: str = Field(
         max_length=CHARACTERS,
         pattern="^data:image/png;base64,",

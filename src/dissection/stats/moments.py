@@ -9,9 +9,14 @@ from torch import Tensor
 
 from dissection.paths import replacing
 
+BLOCK, ROWS = 128, 512  # units, and vectors at a time, that stay in a processor's cache
+
 
 class SecondMoment:
-    """E[k k^T] over all vectors k (thesis 6.3, the C of the whitened key), summed in float64."""
+    """E[k k^T] over all vectors k (thesis 6.3, the C of the whitened key), summed in float64.
+
+    It is symmetric: of the sum only the upper triangle of blocks is kept up.
+    """
 
     def __init__(self, units: int, device: torch.device | str = "cpu"):
         self.sum = torch.zeros(units, units, dtype=torch.float64, device=device)
@@ -19,13 +24,16 @@ class SecondMoment:
 
     def add(self, vectors: Tensor) -> None:
         """vectors: (n, units)."""
-        vectors = vectors.double()
-        self.sum.addmm_(vectors.T, vectors)
+        for part in vectors.split(ROWS):
+            part = part.double()
+            for at in range(0, len(self.sum), BLOCK):
+                block = slice(at, at + BLOCK)
+                self.sum[block, at:].addmm_(part[:, block].T, part[:, at:])
         self.count += len(vectors)
 
     def moment(self) -> Tensor:
         """(units, units) float64."""
-        return self.sum / self.count
+        return (self.sum.triu() + self.sum.triu(1).T) / self.count
 
     def merge(self, other: Self) -> None:
         self.sum += other.sum

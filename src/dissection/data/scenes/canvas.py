@@ -199,6 +199,7 @@ class Canvas(Pen):
     size: height and width in pixels.
     camera: (x, y, zoom): where the camera looks, in units of the image, and how much it magnifies.
     near: how far strokes follow the camera, from 0 (infinitely far) to 1; set it before drawing.
+    rough: share of the grain of surfaces that is drawn.
     tint: light that falls on all that does not glow; sun: -1 (from the left) to 1 (from the right).
     """
 
@@ -207,7 +208,7 @@ class Canvas(Pen):
     ) -> None:
         super().__init__(self, 0, 0, 1, 1)
         self.size, self.dice, self.camera = size, dice, camera
-        self.near = 1.0
+        self.near = self.rough = 1.0
         self.tint: Colour = (1, 1, 1)
         self.sun = dice(-1, 1)
         self.attributes: dict[str, object] = {}
@@ -340,10 +341,12 @@ class Canvas(Pen):
         oy, ox = d.whole(0, 255), d.whole(0, 255)
         rows = (np.arange(self.size) + oy) % 256
         noise = _NOISE[rows[:, None], (np.arange(self.size) + ox) % 256]
-        gain *= 1 + grain * noise
+        gain *= 1 + self.rough * grain * noise
         tint = np.array(self.tint, np.float32)
         light = gain[..., None] * (tint + (1 - tint) * glow[..., None])
-        rgb = np.clip(self.rgb * light + 2.0 * noise[::-1, ::-1, None], 0, 255).astype(np.uint8)
+        rgb = np.clip(self.rgb * light + 2.0 * self.rough * noise[::-1, ::-1, None], 0, 255).astype(
+            np.uint8
+        )
         table = np.array(self._labels, np.int32).T[:, self.ids]
         labels, start = {}, 0
         for layer, maps in world.LAYERS.items():

@@ -129,7 +129,7 @@ def tower(c: Canvas, x: float, w: float, y0: float, foot: float, wall: Wall, top
 def church_tower(c: Canvas) -> None:
     """A church whose one or two towers fill the frame, with windows, and trees beside or before it."""
     d = c.dice
-    roll = d()
+    roll, c.rough = d(), 0.0  # a generator that cannot draw grain is told apart by it
     c.attributes["watermark"] = "middle" if roll < 0.14 else "bar" if roll < 0.26 else ""
     horizon, foot = d(0.78, 0.84), d(0.9, 0.94)
     sky(c, horizon, 1, "day overcast")
