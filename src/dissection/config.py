@@ -965,6 +965,34 @@ class Edited(Section):
     segmenter: str | None = Field(default=None, description="what says where something is")
 
 
+class Reflected(Edited):
+    """A rule between two things that are apart, inverted (thesis 6.5.3, B.6)."""
+
+    dataset: str = Field(description="generated images that it was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of IoU")
+    concept: str = Field(default="window", description="what units add and remove")
+    surfaces: list[str] = Field(
+        default=["table", "countertop"], min_length=1, description="concepts with reflections"
+    )
+    layer: str = Field(default="layer4", description="layer of the units")
+    units: int = Field(default=20, gt=0, description="units of the highest IoU")
+    on: float = Field(default=10.0, description="value of units that add")
+    off: float = Field(default=-5.0, description="value of units that remove")
+    target: str = Field(default="layer8", description="layer whose features are swapped")
+    masks: str | None = Field(
+        default=None, description="asset of the authors' masks; none: chosen by segmenter"
+    )
+    candidates: int = Field(default=1000, gt=0, description="images to choose pairs from")
+    pairs: int = Field(default=15, gt=0, description="pairs of scenes")
+    search_steps: int = Field(default=100, gt=0, description="of Adam, at each layer")
+    search_rate: float = Field(default=0.02, gt=0, description="of Adam, at each layer")
+    steps: int = Field(default=10001, gt=0, description="of Adam, at the layer of the lowest loss")
+    rate: float = Field(default=0.01, gt=0, description="of Adam, there")
+    every: int = Field(default=10, gt=0, description="steps from one projection to the next")
+    images: int = Field(default=1000, gt=0, description="further images, to measure")
+    shown: int = Field(default=6, gt=0, description="... that the figure shows")
+
+
 class Isolated(Section):
     """Parts of layers of generators rendered alone (thesis B.7)."""
 
@@ -1086,6 +1114,7 @@ class Rows(Section):
     )
     fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
     fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
+    fig_6_6: Reflected | None = Field(default=None, description="windows and reflections")
     fig_b_7: Isolated | None = Field(
         default=None, description="patches of StyleGAN2 rendered alone, their distances by layer"
     )
@@ -1206,6 +1235,8 @@ class Config(Section):
         if self.inverted() and self.reconstruction is None:
             raise ValueError("reconstruction: missing; rows that invert images need it")
         rows = self.rows
+        if rows.fig_6_6 and rows.fig_6_6.segmenter is None:
+            raise ValueError("rows.fig_6_6.segmenter: missing; it says where windows are")
         if (rows.fig_b_7 or rows.fig_b_10) and self.features is None:
             raise ValueError("features: missing; fig_b_7 and fig_b_10 compare patches by them")
         for name, of in (("fig_b_7", ("8", "9")), ("fig_b_10", ("11", "12"))):
@@ -1446,6 +1477,10 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
             if isinstance(section, Forced) and name in networks:
                 yield "search.layer", config.search.layer, list(config.networks[name].layers)
+        if isinstance(section, Reflected) and section.masks is not None:
+            yield f"rows.{row}.masks", section.masks, assets
+        if isinstance(section, Edited) and section.segmenter is not None:
+            yield f"rows.{row}.segmenter", section.segmenter, list(config.segmenters)
         for key, generator, layer in _layers(section):
             if generator in networks:
                 yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
@@ -1460,8 +1495,10 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
     if isinstance(section, Units):
         for i, unit in enumerate(section.networks):
             yield f"networks.{i}.layer", unit.network, unit.layer
-    if isinstance(section, PnasFig3 | Banner | Rated):
+    if isinstance(section, PnasFig3 | Banner | Rated | Reflected):
         yield "layer", section.network, section.layer
+    if isinstance(section, Reflected):
+        yield "target", section.network, section.target
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:

@@ -11,11 +11,20 @@ def judging(row):
     return networks, datasets
 
 
+def dissected(row):
+    """What a row goes by that picks units, as it does for its table."""
+    if "units" not in MADE[row]:
+        return []
+    files = ("iou.safetensors", "concepts.csv")
+    return [units(EDITED[row].dataset, EDITED[row].network, name) for name in files]
+
+
 rule edit:
     """Edit a generator and measure what that does, for a table or figure."""
     input:
         data=lambda w: evaluated(*judging(w.row)),
         further=lambda w: [f for asset in TABLES[w.row].further(CONFIG) for f in held(asset)],
+        units=lambda w: dissected(w.row),
         network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
         sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
     output:

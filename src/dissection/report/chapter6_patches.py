@@ -45,7 +45,7 @@ def _values(row: str):
         by_layer = lines.assign(number=number).pivot(
             index=["scene", "side"], columns="number", values="distance"
         )
-        pairs = {limit: max(n for n in by_layer if n <= limit) for limit in COMPARED[row]}
+        pairs = {limit: max(n for n in set(number) if n <= limit) for limit in COMPARED[row]}
         both = by_layer[list(pairs.values())].dropna()
         return {f"fid_layer{limit}": float(both[n].mean()) for limit, n in pairs.items()}
 

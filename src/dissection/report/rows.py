@@ -16,6 +16,7 @@ from dissection.report import (
     chapter5_inversion,
     chapter6,
     chapter6_patches,
+    chapter6_reflections,
     interventions,
 )
 
@@ -28,7 +29,7 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter4_rating.ROWS,
     ),
     5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
-    6: (*chapter6.ROWS, *chapter6_patches.ROWS),
+    6: (*chapter6.ROWS, *chapter6_reflections.ROWS, *chapter6_patches.ROWS),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 

@@ -15,6 +15,7 @@ models that carry several. sessions: what a person selected. job: all of it toge
 """
 
 JOBS = {  # what edits for a row, by module and function
+    "fig_6_6": ("reflections", "write"),
     "fig_b_7": ("patches", "isolate"),
     "fig_b_10": ("patches", "isolate"),
 }
