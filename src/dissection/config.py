@@ -965,6 +965,29 @@ class Edited(Section):
     segmenter: str | None = Field(default=None, description="what says where something is")
 
 
+class Rewriting(Section):
+    """One rewrite of a generator: what was selected, by a person or by rule, and how it is made (thesis 6.4, B.5)."""
+
+    layer: str = Field(description="printed name of its layer")
+    session: str | None = Field(
+        default=None, description="asset with the selections; none: they are made by rule"
+    )
+    source: str | None = Field(default=None, description="concept that changes")
+    target: str | None = Field(default=None, description="concept that it becomes")
+    images: int = Field(default=1000, gt=0, description="drawn for the rule to select from")
+    context: int = Field(
+        default=4,
+        ge=0,
+        description="regions that the rule selects as context, the pasted one first",
+    )
+    rank: int = Field(default=1, ge=1, description="number of directions")
+    steps: int = Field(default=2001, ge=1, description="of Adam")
+    learning_rate: float = Field(default=0.05, gt=0, description="of Adam")
+    moments: int = Field(default=1000, gt=0, description="images whose keys give C")
+    seed: int = Field(default=1, ge=0, description="of the z of all these")
+    truncation: float = Field(default=1.0, ge=0, description="psi; 1: none")
+
+
 class Reflected(Edited):
     """A rule between two things that are apart, inverted (thesis 6.5.3, B.6)."""
 
@@ -1042,6 +1065,28 @@ class PhotoEdited(Forced):
 
     def caused(self) -> dict[str, tuple[str, str]]:
         return {name: (self.network, edit.concept) for name, edit in self.edits.items()}
+
+
+class Propagated(Edited):
+    """Edits carried to all that a generator draws, by every method."""
+
+    edits: dict[Name, Rewriting] = Field(
+        min_length=1,
+        description="by published name: smile, spire, tree; smile: of mouths, by `judging`",
+    )
+    images: int = Field(default=10000, gt=0, description="edited and measured")
+    first: int = Field(
+        default=0, ge=0, description="seed of the z of the first; the next have the next"
+    )
+    shown: int = Field(default=6, gt=0, description="of these, in pictures")
+    finetune_steps: int = Field(default=2001, gt=0, description="of Adam, of all weights")
+    finetune_rate: float = Field(default=0.0001, gt=0, description="its learning rate")
+
+
+class Pictured(Section):
+    """Pictures of what other rows compute."""
+
+    rows: list[Name] = Field(min_length=1, description="these")
 
 
 class Rows(Section):
@@ -1126,6 +1171,9 @@ class Rows(Section):
     fig_slides_photo_edit: PhotoEdited | None = Field(
         default=None, description="photographs edited by units of generators adapted to them"
     )
+    table_6_1: Propagated | None = Field(default=None, description="smiles, by every method")
+    table_6_2: Propagated | None = Field(default=None, description="spires and trees for domes")
+    fig_6_4: Pictured | None = Field(default=None, description="... in pictures")
 
 
 class Config(Section):
@@ -1481,6 +1529,9 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"rows.{row}.masks", section.masks, assets
         if isinstance(section, Edited) and section.segmenter is not None:
             yield f"rows.{row}.segmenter", section.segmenter, list(config.segmenters)
+        for key, rewriting in rewritings(section):
+            if rewriting.session is not None:
+                yield f"rows.{row}.{key}.session", rewriting.session, assets
         for key, generator, layer in _layers(section):
             if generator in networks:
                 yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
@@ -1499,6 +1550,18 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
         yield "layer", section.network, section.layer
     if isinstance(section, Reflected):
         yield "target", section.network, section.target
+    if isinstance(section, Edited):
+        for key, rewriting in rewritings(section):
+            yield f"{key}.layer", section.network, rewriting.layer
+
+
+def rewritings(section: Section | None) -> Iterator[tuple[str, Rewriting]]:
+    """(key, rewrite) of a row's."""
+    for key, value in section or ():
+        found = value.items() if isinstance(value, dict) else [("", value)]
+        for name, rewriting in found:
+            if isinstance(rewriting, Rewriting):
+                yield f"{key}.{name}".rstrip("."), rewriting
 
 
 def named(section: Section | None) -> Iterator[tuple[str, str]]:

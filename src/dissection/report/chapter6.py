@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dissection import paths
-from dissection.config import Config
+from dissection.config import Config, rewritings
 from dissection.report import Row, section
 from dissection.report.chapter3 import used_by
 
@@ -36,8 +36,9 @@ def labels_of(row: str) -> Callable[[Config], list[str]]:
     """Assets that the row needs beside those of its networks."""
 
     def labels(config: Config) -> list[str]:
-        segmenter = section(config, row).segmenter
-        return [config.segmenters[segmenter].labels] if segmenter else []
+        spec = section(config, row)
+        found = [config.segmenters[spec.segmenter].labels] if spec.segmenter else []
+        return found + [edit.session for _, edit in rewritings(spec) if edit.session]
 
     return labels
 

@@ -17,6 +17,7 @@ from dissection.report import (
     chapter6,
     chapter6_patches,
     chapter6_reflections,
+    chapter6_propagation,
     interventions,
 )
 
@@ -29,7 +30,12 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter4_rating.ROWS,
     ),
     5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
-    6: (*chapter6.ROWS, *chapter6_reflections.ROWS, *chapter6_patches.ROWS),
+    6: (
+        *chapter6.ROWS,
+        *chapter6_propagation.ROWS,
+        *chapter6_reflections.ROWS,
+        *chapter6_patches.ROWS,
+    ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 

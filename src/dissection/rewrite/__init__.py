@@ -11,10 +11,13 @@
     rewritten.remove(edit)                                      # to the last byte what it was
 
 layers: generators cut at a layer. directions: which keys to change. insert: to which values. edits: the file, and
-models that carry several. sessions: what a person selected. job: all of it together.
+models that carry several. sessions: what a person selected. select: what a rule selects instead. job: all of it
+together. propagate: every method, compared.
 """
 
-JOBS = {  # what edits for a row, by module and function
+JOBS: dict[str, tuple[str, str]] = {  # what edits for a row, by module and function
+    "table_6_1": ("propagate", "run"),
+    "table_6_2": ("propagate", "run"),
     "fig_6_6": ("reflections", "write"),
     "fig_b_7": ("patches", "isolate"),
     "fig_b_10": ("patches", "isolate"),

@@ -85,21 +85,30 @@ def paste(
     memory: Memory, copied: Cut, copied_mask: Tensor, target: Cut, target_mask: Tensor,
     padded: bool = False,
 ) -> Goal:  # fmt: skip
-    """The copied values, blended by their mask, centred on the box of the other mask; both at the values' size.
+    """The copied values, pasted where the other mask says (`placed`), both masks being of the values' size.
 
     padded: see `layers.columns`.
     """
+    value, patch, _ = placed(memory.value(copied), copied_mask, memory.value(target), target_mask)
+    times = value.shape[2] // target.key.shape[2]
+    rows, across = (slice(side.start // times, -(-side.stop // times)) for side in patch)
+    return goal_of(memory, target, value, (rows, across), padded)
+
+
+def placed(
+    copied: Tensor, copied_mask: Tensor, target: Tensor, target_mask: Tensor
+) -> tuple[Tensor, Box, Tensor]:
+    """What a mask selects of (1, c, h, w), blended by it into another, centred on the box of that one's mask: the
+    whole, the box where it now is, and how much of it that is, (rows, columns)."""
     rows, across = box_of(copied_mask)
-    clip, area = memory.value(copied)[:, :, rows, across], copied_mask[rows, across]
-    value = memory.value(target).clone()
+    clip, area = copied[:, :, rows, across], copied_mask[rows, across]
+    value = target.clone()
     centre = ((side.start + side.stop) // 2 for side in box_of(target_mask))
     top, left = (max(0, min(length - size, at - size // 2))
                  for length, size, at in zip(value.shape[2:], area.shape, centre, strict=True))  # fmt: skip
     patch = (slice(top, top + area.shape[0]), slice(left, left + area.shape[1]))
     value[:, :, *patch] = torch.lerp(value[:, :, *patch], clip, area.to(value))
-    times = value.shape[2] // target.key.shape[2]
-    rows, across = (slice(side.start // times, -(-side.stop // times)) for side in patch)
-    return goal_of(memory, target, value, (rows, across), padded)
+    return value, patch, area
 
 
 def erase(

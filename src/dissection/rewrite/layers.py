@@ -153,7 +153,11 @@ class StyleGAN2Memory(Memory):
 
 
 def memory_of(network: nn.Module, layer: str) -> Memory:
-    """Raises DissectionError unless `layer` is one of a ProGAN's or StyleGAN2's that convolve."""
+    """layer: path of the module, or of a StyleGAN2's `activate`, which is dissected in its place.
+
+    Raises DissectionError unless it is one of a ProGAN's or StyleGAN2's that convolve.
+    """
+    layer = layer.removesuffix(".activate")
     module = layer_module(network, layer)
     if isinstance(network, ProGAN) and isinstance(module, Block):
         return ProGANMemory(network, layer)

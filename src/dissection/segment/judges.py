@@ -42,16 +42,20 @@ class Attributes:
         self.network, self.preprocess, self.output = network.eval(), preprocess, output
         self.shape = shape or (preprocess.size, preprocess.size)
 
-    @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) uint8 RGB -> (n,) bool"""
+        return self.scores(images) > 0
+
+    @torch.inference_mode()
+    def scores(self, images: Tensor) -> Tensor:
+        """(n, 3, h, w) uint8 RGB -> (n,)"""
         device, found = next(self.network.parameters()).device, []
         for some in images.split(BATCH):
             pixels = some.to(device).float()
             if pixels.shape[2:] != self.shape:
                 pixels = interpolate(pixels, self.shape, mode="bilinear", antialias=True)
             scores = self.network(network_input(self.preprocess, pixels))
-            found.append(scores[:, self.output] > 0)
+            found.append(scores[:, self.output])
         return torch.cat(found)
 
 
