@@ -1,9 +1,9 @@
-# Two words for a fresh machine; all else is `snakemake`, `dissection` and `pytest` in .venv.
+# A few words for a fresh machine; all else is `snakemake`, `dissection` and `pytest` in .venv.
 PYTHON ?= python3
 BIN = .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: smoke test environment
+.PHONY: smoke test full-dry environment
 
 smoke: environment
 	snakemake --cores all
@@ -11,6 +11,11 @@ smoke: environment
 
 test: environment
 	pytest
+
+# the thesis's own data and weights: what would be done, fetched and stored; offline, and nothing starts
+full-dry: environment
+	dissection plan --config config/full.yaml
+	dissection assets --config config/full.yaml
 
 environment: $(BIN)/.installed
 

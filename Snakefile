@@ -19,7 +19,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from dissection import paths
+from dissection import paths, plan
 from dissection.assets import in_downloads, load_registry
 from dissection.config import load
 from dissection.errors import DissectionError
@@ -111,23 +111,34 @@ def module_sources(network: str) -> list[str]:
 
 
 def check_layers() -> None:
-    """Ask the networks for their layers, before any job runs. That takes the seconds in which torch
-    starts, so the answer is kept until the networks or the files that build them change."""
+    """Ask the networks for their layers, and what they cost, before any job runs. That takes the seconds in
+    which torch starts, so the answer is kept until the networks or the files that build them change.
+    """
     files = [f for n in CONFIG.networks for f in module_sources(n)] + sources("dissection.networks")
     asked = settings(networks=CONFIG.networks) + "".join(
         Path(f).read_text() for f in sorted(set(files)) if Path(f).is_file()
     )
-    kept = Path(".snakemake", "dissection", hashlib.sha256(asked.encode()).hexdigest())
-    if not kept.exists():
-        check = ["dissection", "config", "check", "--config", CONFIGFILE]
+    digest = hashlib.sha256(asked.encode()).hexdigest()
+    kept = paths.costs(PROFILE)
+    if not kept.exists() or json.loads(kept.read_text())["of"] != digest:
+        beside = kept.with_suffix(".new")
+        check = ["dissection", "config", "check", "--config", CONFIGFILE, "--costs", str(beside)]
         if subprocess.run(check, stdout=subprocess.DEVNULL).returncode:
             sys.exit(1)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.touch()
+        costs = json.loads(beside.read_text())
+        with paths.replacing(kept) as path:
+            path.write_text(json.dumps({"of": digest, "costs": costs}))
+        beside.unlink()
 
 
 if workflow.is_main_process:
     check_layers()
+COSTS = plan.read_costs(paths.costs(PROFILE))
+
+
+def runtime(rule):
+    """A job's time limit on a cluster, in minutes, by what it computes."""
+    return lambda wildcards: plan.minutes(CONFIG, COSTS, rule, wildcards, GPU == 1)
 
 
 onstart:

@@ -16,7 +16,7 @@ from dissection.errors import DissectionError
 from dissection.networks import caffe, load_network
 from dissection.networks.alexnet import alexnet
 from dissection.networks.googlenet import googlenet
-from dissection.networks.resnet import resnet152
+from dissection.networks.resnet import ResNet, resnet152
 from dissection.networks.vgg import vgg16
 from dissection.probe import Probe, split
 
@@ -136,6 +136,28 @@ def test_resnet152_has_the_published_layout():
         "6": (1024, 14, 14),
         "7": (2048, 7, 7),
     }
+
+
+def test_resnet152_has_torchvisions_keys_too():
+    """conv1, bn1, layer1 ... layer4 of bottlenecks with a downsample in the first, fc."""
+    theirs = {"conv1.weight", "fc.weight", "fc.bias", *(f"bn1.{kind}" for kind in BN)}
+    for layer, blocks in enumerate([3, 8, 36, 3], start=1):
+        for block in range(blocks):
+            path = f"layer{layer}.{block}"
+            norms = [f"{path}.bn{i}" for i in (1, 2, 3)]
+            theirs |= {f"{path}.conv{i}.weight" for i in (1, 2, 3)}
+            if block == 0:
+                theirs.add(f"{path}.downsample.0.weight")
+                norms.append(f"{path}.downsample.1")
+            theirs |= {f"{norm}.{kind}" for norm in norms for kind in BN}
+    network = on_meta(resnet152, 1000)
+    assert isinstance(network, ResNet)
+    own = [network.own_key(key) for key in theirs]
+    assert len(set(own)) == len(theirs)
+    assert set(own) == shapes(network).keys()
+    assert network.own_key("layer3.35.conv3.weight") == "6.35.0.0.6.weight"
+    assert shapes(network)["6.35.0.0.6.weight"] == (1024, 256, 1, 1)
+    assert network.own_key("layer2.0.downsample.1.bias") == "5.0.0.1.1.bias"
 
 
 def test_googlenet_has_the_sizes_of_caffe():
@@ -442,6 +464,158 @@ def test_vgg16_takes_the_keys_of_torchvision(tmp_path):
     torch.save(state, path)
     loaded = load_network(spec("vgg:vgg16", pools=[1, 2, 3, 4, 5], stride=1), path, 2)
     assert all(torch.equal(t, network.state_dict()[k]) for k, t in loaded.state_dict().items())
+
+
+def resnet_layers(widths, blocks, classes, stem=64, kernel=7) -> dict[str, list[tuple[int, ...]]]:
+    """Layer -> shapes of its blobs, as in the published ResNet-152-deploy.prototxt."""
+
+    def convolution(name, norm, *shape):
+        width = shape[0]
+        return {
+            name: [shape], f"bn{norm}": [(width,), (width,), (1,)], f"scale{norm}": [(width,), (width,)]
+        }  # fmt: skip
+
+    layers = convolution("conv1", "_conv1", stem, 3, kernel, kernel)
+    channels = stem
+    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=2):
+        letters = count < 4 and "abc"
+        for b in range(count):
+            block = f"{stage}{letters[b] if letters else 'a' if b == 0 else f'b{b}'}_branch"
+            convolutions = [
+                ("2a", width, channels, 1),
+                ("2b", width, width, 3),
+                ("2c", 4 * width, width, 1),
+            ]
+            if b == 0:
+                convolutions.append(("1", 4 * width, channels, 1))
+            for branch, out, into, side in convolutions:
+                layers |= convolution(
+                    f"res{block}{branch}", f"{block}{branch}", out, into, side, side
+                )
+            channels = 4 * width
+    return layers | {f"fc{classes}": [(classes, channels), (classes,)]}
+
+
+def test_resnet152_of_caffe(tmp_path):
+    """Its own names, weighted sums in batch norm, strides in the first convolution, a pool that rounds up."""
+    arguments = {"blocks": [2, 4, 2, 2], "caffe": True}
+    generator = np.random.default_rng(0)
+    shapes = resnet_layers(MINI["resnet:resnet152"]["widths"], [2, 4, 2, 2], 5, stem=8, kernel=5)
+    layers = {
+        name: [generator.random(shape, np.float32) + 0.5 for shape in found]
+        for name, found in shapes.items()
+    }
+    path = tmp_path / "ResNet-152-model.caffemodel"
+    path.write_bytes(caffemodel(layers))
+    network = load_network(spec("resnet:resnet152", **arguments), path, 1)
+
+    def normed(x, name, stride=1, pad=0):
+        x = F.conv2d(
+            x,
+            torch.from_numpy(layers["conv1" if name == "_conv1" else f"res{name}"][0]),
+            None,
+            stride,
+            pad,
+        )
+        mean, variance, weight = map(torch.from_numpy, layers[f"bn{name}"])
+        gamma, beta = map(torch.from_numpy, layers[f"scale{name}"])
+        return F.batch_norm(x, mean / weight, variance / weight, gamma, beta)
+
+    images = torch.rand(2, 3, 33, 33, generator=torch.Generator().manual_seed(0))
+    x = F.max_pool2d(normed(images, "_conv1", 2, 2).relu(), 3, 2, ceil_mode=True)
+    assert x.shape[2] == 8
+    for stage, names in ((2, "a b"), (3, "a b1 b2 b3"), (4, "a b"), (5, "a b")):
+        for block in names.split():
+            name, stride = f"{stage}{block}_branch", 2 if (stage, block) == (3, "a") else 1
+            y = normed(x, f"{name}2a", stride).relu()
+            y = normed(normed(y, f"{name}2b", 1, 1).relu(), f"{name}2c")
+            x = (y + (normed(x, f"{name}1", stride) if block == "a" else x)).relu()
+    weight, bias = map(torch.from_numpy, layers["fc5"])
+    with torch.inference_mode():
+        assert torch.allclose(network(images), x.mean((2, 3)) @ weight.T + bias, rtol=1e-4)
+
+
+PUBLISHED = {  # deploy prototxts of the Places365 networks: layer, shape of its weight; all with a bias but ResNet's
+    "alexnet:alexnet": """
+        conv1 96 3 11 11, conv2 256 48 5 5, conv3 384 256 3 3, conv4 384 192 3 3, conv5 256 192 3 3,
+        fc6 4096 9216, fc7 4096 4096, fc8 365 4096""",
+    "vgg:vgg16": """
+        conv1_1 64 3 3 3, conv1_2 64 64 3 3, conv2_1 128 64 3 3, conv2_2 128 128 3 3, conv3_1 256 128 3 3,
+        conv3_2 256 256 3 3, conv3_3 256 256 3 3, conv4_1 512 256 3 3, conv4_2 512 512 3 3, conv4_3 512 512 3 3,
+        conv5_1 512 512 3 3, conv5_2 512 512 3 3, conv5_3 512 512 3 3, fc6 4096 25088, fc7 4096 4096, fc8a 365 4096""",
+    "googlenet:googlenet": "conv1/7x7_s2 64 3 7 7, conv2/3x3_reduce 64 64 1 1, conv2/3x3 192 64 3 3,"
+    + ",".join(
+        f"""inception_{name}/1x1 {a} {n} 1 1, inception_{name}/3x3_reduce {b} {n} 1 1, inception_{name}/3x3 {c} {b} 3 3,
+        inception_{name}/5x5_reduce {d} {n} 1 1, inception_{name}/5x5 {e} {d} 5 5,
+        inception_{name}/pool_proj {f} {n} 1 1"""
+        for name, n, a, b, c, d, e, f in (
+            ("3a", 192, 64, 96, 128, 16, 32, 32), ("3b", 256, 128, 128, 192, 32, 96, 64),
+            ("4a", 480, 192, 96, 208, 16, 48, 64), ("4b", 512, 160, 112, 224, 24, 64, 64),
+            ("4c", 512, 128, 128, 256, 24, 64, 64), ("4d", 512, 112, 144, 288, 32, 64, 64),
+            ("4e", 528, 256, 160, 320, 32, 128, 128), ("5a", 832, 256, 160, 320, 32, 128, 128),
+            ("5b", 832, 384, 192, 384, 48, 128, 128),
+        )
+    ) + ", loss3/classifier 365 1024",
+}  # fmt: skip
+
+
+def published_layers(module: str) -> dict[str, list[tuple[int, ...]]]:
+    if module not in PUBLISHED:
+        return resnet_layers([64, 128, 256, 512], [3, 8, 36, 3], 365)
+    lines = (line.split() for line in PUBLISHED[module].split(","))
+    return {name: [tuple(map(int, shape)), (int(shape[0]),)] for name, *shape in lines}
+
+
+def sparse_caffemodel(layers: dict[str, list[tuple[int, ...]]], path) -> None:
+    """A model of zeros, which take no place on disk."""
+    with path.open("wb") as file:
+        for name, shapes in layers.items():
+            heads = []
+            for shape in shapes:
+                size = 4 * int(np.prod(shape))
+                inside = (
+                    field(7, field(1, b"".join(varint(n) for n in shape)))
+                    + varint(42)
+                    + varint(size)
+                )
+                heads.append((varint(58) + varint(len(inside) + size) + inside, size))
+            layer = field(1, name.encode())
+            file.write(
+                varint(802) + varint(len(layer) + sum(len(h) + size for h, size in heads)) + layer
+            )
+            for head, size in heads:
+                file.write(head)
+                file.seek(size, 1)
+        file.truncate()
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@pytest.mark.parametrize("module", [*PUBLISHED, "resnet:resnet152"])
+def test_published_models_fit_at_their_full_size(tmp_path, module):
+    path = tmp_path / "full.caffemodel"
+    layers = published_layers(module)
+    sparse_caffemodel(layers, path)
+    arguments = {"caffe": True} if "resnet" in module else {}
+    full = Network(module=f"dissection.networks.{module}", arguments=arguments,
+                   input=Input(size=224), layers={"any": "any"})  # fmt: skip
+    with torch.device("meta"):
+        network = load_network(full, path, 1)
+    named = {name: kind for name, kind in network.state_dict().items() if "num_batches" not in name}
+    counted = sum(len(shapes) - (len(shapes) == 3) for shapes in layers.values())
+    assert len(named) == counted
+
+
+def test_resnet152_takes_its_published_file(tmp_path):
+    """Wrapped or not; with the batch counts of later versions of torch or without."""
+    published = load_network(spec("resnet:resnet152"), None, 1)
+    state = {k: t for k, t in published.state_dict().items() if "num_batches" not in k}
+    for saved in (
+        state,
+        {"state_dict": {f"module.{k}": t for k, t in published.state_dict().items()}},
+    ):
+        torch.save(saved, tmp_path / "resnet152.pth")
+        network = load_network(spec("resnet:resnet152"), tmp_path / "resnet152.pth", 2)
+        assert all(torch.equal(t, state[k]) for k, t in network.state_dict().items() if k in state)
 
 
 def test_keys_that_no_network_knows_are_named(tmp_path):

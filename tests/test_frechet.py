@@ -1,6 +1,7 @@
 """Fréchet and sliced Wasserstein distances, and the features of images, against brute force."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from dissection.networks.inception import fid_inception
 from dissection.probe import Probe
 from dissection.stats import Gaussian, Patches, frechet_distance, sliced_wasserstein
 from dissection.stats.wasserstein import laplacian_pyramid
+from test_architectures import field
 
 CPU = torch.device("cpu")
 
@@ -229,6 +231,102 @@ def test_inception_takes_the_published_state_dict(tmp_path):
     assert all(torch.equal(own[key], state[key]) for key in shapes)
     assert sum(p.numel() for p in network.parameters()) == 23_850_960
     assert network.get_submodule("Mixed_6c.branch7x7dbl_4.bn").eps == 1e-3
+
+
+def original_names() -> dict[str, str]:
+    """Convolution of the port to torch -> scope of the graph of 2015, written down from its description."""
+    scopes = {
+        "a": {"branch1x1": "conv", "branch5x5_1": "tower/conv", "branch5x5_2": "tower/conv_1",
+              "branch3x3dbl_1": "tower_1/conv", "branch3x3dbl_2": "tower_1/conv_1", "branch3x3dbl_3": "tower_1/conv_2",
+              "branch_pool": "tower_2/conv"},
+        "b": {"branch3x3": "conv", "branch3x3dbl_1": "tower/conv", "branch3x3dbl_2": "tower/conv_1",
+              "branch3x3dbl_3": "tower/conv_2"},
+        "c": {"branch1x1": "conv", "branch7x7_1": "tower/conv", "branch7x7_2": "tower/conv_1",
+              "branch7x7_3": "tower/conv_2", "branch7x7dbl_1": "tower_1/conv", "branch7x7dbl_2": "tower_1/conv_1",
+              "branch7x7dbl_3": "tower_1/conv_2", "branch7x7dbl_4": "tower_1/conv_3",
+              "branch7x7dbl_5": "tower_1/conv_4", "branch_pool": "tower_2/conv"},
+        "d": {"branch3x3_1": "tower/conv", "branch3x3_2": "tower/conv_1", "branch7x7x3_1": "tower_1/conv",
+              "branch7x7x3_2": "tower_1/conv_1", "branch7x7x3_3": "tower_1/conv_2", "branch7x7x3_4": "tower_1/conv_3"},
+        "e": {"branch1x1": "conv", "branch3x3_1": "tower/conv", "branch3x3_2a": "tower/mixed/conv",
+              "branch3x3_2b": "tower/mixed/conv_1", "branch3x3dbl_1": "tower_1/conv",
+              "branch3x3dbl_2": "tower_1/conv_1", "branch3x3dbl_3a": "tower_1/mixed/conv",
+              "branch3x3dbl_3b": "tower_1/mixed/conv_1", "branch_pool": "tower_2/conv"},
+    }  # fmt: skip
+    names = {"Conv2d_1a_3x3": "conv", "Conv2d_2a_3x3": "conv_1", "Conv2d_2b_3x3": "conv_2",
+             "Conv2d_3b_1x1": "conv_3", "Conv2d_4a_3x3": "conv_4"}  # fmt: skip
+    kinds = zip(
+        ["5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c"],
+        "aaabccccdee",
+        strict=True,
+    )
+    for number, (block, kind) in enumerate(kinds):
+        scope = f"mixed_{number}" if number else "mixed"
+        names |= {f"Mixed_{block}.{k}": f"{scope}/{v}" for k, v in scopes[kind].items()}
+    return names
+
+
+def constant(name: str, array: np.ndarray) -> bytes:
+    """A node of a GraphDef."""
+    kind = {"f": 1, "i": 3}[array.dtype.kind]  # DT_FLOAT, DT_INT32
+    shape = b"".join(field(2, field(1, n)) for n in array.shape)
+    content = field(4, array.tobytes())
+    if array.size and (array == array.flat[0]).all():
+        content = field(5, array.ravel()[:1].tobytes())  # float_val: one for all
+    tensor = field(1, kind) + field(2, shape) + content
+    value = field(1, b"value") + field(2, field(8, tensor))
+    dtype = field(1, b"dtype") + field(2, field(6, kind))
+    return field(
+        1, field(1, name.encode()) + field(2, b"Const") + field(5, dtype) + field(5, value)
+    )
+
+
+def test_inception_takes_the_original_graph(tmp_path):
+    """classify_image_graph_def.pb, beside which the archive has other files."""
+    generator = np.random.default_rng(0)
+    originals, state, graph = original_names(), {}, b""
+    for key, shape in published_shapes().items():
+        # values that tell the elements apart at little cost
+        values = (
+            np.arange(math.prod(shape), dtype=np.float32) * 1e-3 + generator.random()
+        ).reshape(shape)
+        place, _, kind = key.rpartition(".")
+        if place == "fc":
+            name = f"softmax/{'weights' if kind == 'weight' else 'biases'}"
+        elif place.endswith(".conv"):
+            name = f"{originals[place.removesuffix('.conv')]}/conv2d_params"
+        else:
+            kinds = {
+                "weight": "gamma",
+                "bias": "beta",
+                "running_mean": "moving_mean",
+                "running_var": "moving_variance",
+            }
+            name = f"{originals[place.removesuffix('.bn')]}/batchnorm/{kinds[kind]}"
+            values = np.ones_like(values) if kind == "weight" else values
+        state[key] = torch.from_numpy(values)
+        graph += constant(
+            name, values.transpose({1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}[values.ndim])
+        )
+    rest = field(1, field(1, b"pool_3") + field(2, b"AvgPool") + field(3, b"mixed_10/join"))
+    rest += constant("pool_3/_reshape/shape", np.array([-1, 2048], np.int32))
+    rest += constant("Sub/y", np.array(128, np.float32)) + field(4, field(1, 8))
+    folder = tmp_path / "inception-2015-12-05"
+    folder.mkdir()
+    (folder / "LICENSE").write_text("Apache License 2.0")
+    path = folder / "classify_image_graph_def.pb"
+    path.write_bytes(graph + rest)
+    own = load_network(inception_spec(), folder, 0).state_dict()
+    assert all(torch.equal(own[key], tensor) for key, tensor in state.items())
+    extra = constant("mixed_11/conv/conv2d_params", np.ones((1, 1, 2, 2), np.float32))
+    path.write_bytes(extra)
+    with (
+        torch.device("meta"),
+        pytest.raises(DissectionError, match=r"1 unexpected \(mixed_11\.conv\.conv2d_params\)"),
+    ):
+        load_network(inception_spec(), folder, 0)
+    path.write_bytes(extra[:-1])
+    with pytest.raises(DissectionError, match=r"graph_def\.pb: not a complete TensorFlow graph"):
+        load_network(inception_spec(), path, 0)
 
 
 def test_inception_has_the_published_maps_and_pools():

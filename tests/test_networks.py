@@ -91,15 +91,18 @@ def test_random_weights_depend_on_the_seed_alone():
     assert torch.equal(after, torch.rand(1))  # the caller's random numbers go on as if nothing was
 
 
-@pytest.mark.parametrize("form", ["safetensors", "half", "pth", "wrapped"])
+@pytest.mark.parametrize("form", ["safetensors", "half", "pth", "legacy", "parallel", "wrapped"])
 def test_weights_formats(tmp_path, form):
     state = load_network(spec(**MINI), None, 1).state_dict()
     if form in ("safetensors", "half"):
         path = tmp_path / "w.safetensors"
         save_file({k: t.half() if form == "half" else t for k, t in state.items()}, path)
-    elif form == "pth":
+    elif form in ("pth", "legacy", "parallel"):
         path = tmp_path / "w.pth"
-        torch.save(state, path)
+        prefix = "module." if form == "parallel" else ""
+        # what was published before torch 1.6 is no zip file
+        torch.save({f"{prefix}{k}": t for k, t in state.items()}, path,
+                   _use_new_zipfile_serialization=form != "legacy")  # fmt: skip
     else:
         path = tmp_path / "w.pth.tar"
         torch.save({"epoch": 3, "state_dict": {f"module.{k}": t for k, t in state.items()}}, path)
@@ -283,12 +286,43 @@ def test_squeezenet_maps():
     assert found["flatten"] == (365,)
 
 
+def old_pickle(arrays: list[np.ndarray]) -> bytes:
+    """What numpy before 2.0 wrote."""
+    return pickle.dumps(arrays, 3).replace(b"numpy._core", b"numpy.core")
+
+
+def test_squeezenet_takes_the_published_list(tmp_path):
+    """Lasagne's: 152 arrays without names; kernels the other way round, deviations inverted."""
+    published = load_network(spec("dissection.networks.squeezenet:squeezenet"), None, 1)
+    rng = np.random.default_rng(0)
+    arrays, expected = [], published.state_dict()
+    for name, module in published.named_modules():
+        if isinstance(module, nn.Conv2d):
+            kernel = rng.standard_normal(module.weight.shape).astype(np.float32)
+            arrays += [kernel, rng.random(len(kernel), np.float32)]
+            expected[f"{name}.weight"] = torch.from_numpy(kernel[:, :, ::-1, ::-1].copy())
+            expected[f"{name}.bias"] = torch.from_numpy(arrays[-1])
+        elif isinstance(module, nn.BatchNorm2d):
+            beta, gamma, mean, inverse = (
+                rng.random(module.num_features, np.float32) + 0.5 for _ in range(4)
+            )
+            arrays += [beta, gamma, mean, inverse]
+            expected |= {f"{name}.bias": torch.from_numpy(beta), f"{name}.weight": torch.from_numpy(gamma),
+                         f"{name}.running_mean": torch.from_numpy(mean),
+                         f"{name}.running_var": torch.from_numpy(inverse**-2 - 1e-4)}  # fmt: skip
+    path = tmp_path / "squeezenet.params"
+    path.write_bytes(old_pickle(arrays))
+    own = load_network(spec("dissection.networks.squeezenet:squeezenet"), path, 2).state_dict()
+    assert all(torch.allclose(own[key], tensor, rtol=1e-5) for key, tensor in expected.items())
+    arrays[-1] = arrays[-1][:-1]
+    path.write_bytes(old_pickle(arrays))
+    with pytest.raises(DissectionError, match=r"1 of another shape \(conv10\.bias \(364,\)"):
+        load_network(spec("dissection.networks.squeezenet:squeezenet"), path, 2)
+
+
 def test_params_of_another_length_are_refused(tmp_path):
     path = tmp_path / "w.params"
-    path.write_bytes(
-        # what numpy before 2.0 wrote
-        pickle.dumps([np.zeros(3, np.float32)], 3).replace(b"numpy._core", b"numpy.core")
-    )
+    path.write_bytes(old_pickle([np.zeros(3, np.float32)]))
     with pytest.raises(DissectionError, match="list of 152 arrays"):
         read_params(path)
 

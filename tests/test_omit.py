@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from dissection.data.scenes import write_scenes
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, module_of, to_pixels
 from dissection.networks.progan import latents
-from dissection.omit.compare import choose, compare, squares
+from dissection.omit.compare import choose, compare, segment, squares
 from dissection.omit.reconstruct import omissions, richest
 from dissection.omit.statistics import (
     compare_classes,
@@ -480,6 +481,16 @@ def test_the_job_against_brute_force(config: Config, monkeypatch: pytest.MonkeyP
         compare(config, "bedrooms", Path(out), CPU)
     for file in Path("once").iterdir():
         assert file.read_bytes() == (Path("twice") / file.name).read_bytes(), file.name
+    # in three parts, one of which has nothing to do; none may be left out
+    parts = [segment(config, "bedrooms", i, 3, Path(f"{i}-of-3"), CPU) for i in (1, 2, 3)]
+    assert [len(load_file(part)["chosen"]) for part in parts] == [0, 16, 8]
+    compare(config, "bedrooms", Path("gathered"), CPU, parts)
+    for file in Path("once").iterdir():
+        assert file.read_bytes() == (Path("gathered") / file.name).read_bytes(), file.name
+    with pytest.raises(
+        DissectionError, match="part 2-of-3: 16 photographs with those before, expected 24"
+    ):
+        compare(config, "bedrooms", Path("less"), CPU, parts[:2])
     counts = load_file("once/counts.safetensors")
     assert {name: len(t) for name, t in counts.items()} == {
         "photographs": 12, "further": 12, "chosen": 24, "a": 12, "b": 12, "style": 12,
@@ -521,3 +532,12 @@ def test_every_row(tmp_path: Path) -> None:
     np.testing.assert_allclose(table["fsd"], table["mean"] + table["covariance"], rtol=1e-4)
     assert (table["fsd"][:3] > table["fsd"][3]).all()  # nothing of a scene is in what these draw
     assert workspace.planned("chapter5", "report") == set()
+    once = workspace.results("omit/**/*.*")
+    for dataset in ("bedrooms", "churches"):
+        shutil.rmtree(workspace.folder / f"results/smoke/omit/{dataset}")
+    folders = ["results/smoke/omit/bedrooms", "results/smoke/omit/churches"]
+    workspace.edit("config/smoke.yaml", "profile: smoke", "profile: smoke\nshards: 3")
+    workspace.run("snakemake", *folders)
+    assert len(list((workspace.folder / "logs/smoke/segment/bedrooms").glob("*-of-3.log"))) == 3
+    assert workspace.results("omit/**/*.*") == once, "the bytes of one job"
+    assert workspace.planned(*folders) == set()

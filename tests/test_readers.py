@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from dissection import config
 from dissection.data import Dataset, open_dataset
 from dissection.errors import DissectionError
+from dissection.networks import Preprocess
 
 STREET = Path(__file__).parents[2] / "shared" / "street" / "labelmefacade.tar"
 RANDOM = np.random.default_rng(0)
@@ -29,6 +30,10 @@ def encoded(pixels: np.ndarray, format: str = "png", **keys: object) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format, **keys)
     return buffer.getvalue()
+
+
+def decoded(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
 
 def write(path: Path, content: bytes | str) -> Path:
@@ -148,6 +153,53 @@ def test_broden_split_and_first_images(broden: Path) -> None:
     assert [data.key(i) for i in range(len(data))] == ["dtd/b.jpg", "ade20k/d.jpg"]
     with pytest.raises(DissectionError, match="no split `test`: choose one of train, val"):
         read(broden, "broden", split="test")
+
+
+@pytest.mark.parametrize(("size", "side"), [(227, 113), (224, 112)])
+def test_broden_at_its_published_sizes(broden: Path, size: int, side: int) -> None:
+    """Labels at half the size, rounded down, are what a network of that input is compared with, pixel by pixel."""
+    images = broden / "images/ade20k"
+    known = np.array([0, 1, 3, 8, 300])
+    maps = [known[RANDOM.integers(0, len(known), (side, side))] for _ in range(3)]
+    write(images / "a.jpg", encoded(pixels(size, size), "jpeg"))
+    write(images / "a_object.png", numbers(maps[0].tolist()))
+    for level in (1, 2):
+        write(images / f"a_part_{level}.png", numbers(maps[level].tolist()))
+    data = read(broden, "broden")
+    preprocess = Preprocess(config.Input(size=size))
+    assert preprocess(data.image(0)).shape == (3, size, size)
+    labels = {
+        name: preprocess.labels(found, 2)
+        for name, found in data.labels(0).items()
+        if name != "color"
+    }
+    np.testing.assert_array_equal(labels["object"], maps[:1])
+    np.testing.assert_array_equal(labels["part"], maps[1:])
+    assert labels["scene"].tolist() == [[[4]]]
+
+
+def test_broden_maps_of_the_other_size(broden: Path) -> None:
+    """113 x 113 for a network of 224 pixels: the label at the centre of each square of 2 x 2 pixels."""
+    maps = RANDOM.choice([0, 1, 300], (113, 113))
+    write(broden / "images/ade20k/a_object.png", numbers(maps.tolist()))
+    found = Preprocess(config.Input(size=224)).labels(read(broden, "broden").labels(0)["object"], 2)
+    centres = [(2 * i + 1) * 113 // 224 for i in range(112)]
+    np.testing.assert_array_equal(found, maps[np.ix_(centres, centres)][None])
+
+
+def test_broden_cells_of_files_and_numbers(broden: Path) -> None:
+    """One cell may hold a map and whole-image labels; 65535 is the largest number, R = G = 255."""
+    row = "ade20k/a.jpg,train,8,6,2,2,ade20k/a_object.png,ade20k/a_color.png,4,,"
+    assert row in TABLES["index.csv"]
+    write(broden / "index.csv", TABLES["index.csv"].replace(row, row.replace(",4,,", ",4,0;6,")))
+    write(broden / "label.csv", TABLES["label.csv"] + "65535,last,object(1),1,1.0,\n")
+    write(broden / "images/ade20k/a_object.png", numbers([[65535, 300], [0, 8]]))
+    labels = read(broden, "broden").labels(0)
+    assert labels["object"].tolist() == [[[65535, 300], [0, 8]]]
+    assert labels["texture"].tolist() == [[[6]]]
+    write(broden / "index.csv", TABLES["index.csv"].replace("a_part_1.png;", "a_part_1.png;8;0;"))
+    labels = read(broden, "broden").labels(0)
+    assert labels["part"].tolist() == [[[3, 0], [0, 3]], [[8, 0], [0, 0]], [[8, 8], [8, 8]]]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +325,7 @@ def test_lsun(tmp_path: Path) -> None:
     assert data.classes == ("bedroom", "church_outdoor")
     assert [data.target(i) for i in range(len(data))] == [0, 0, 1, 1]
     assert data.key(2) == f"church_outdoor_val_lmdb/{keys['c']}"
-    assert data.image(2).shape == (16, 12, 3)
+    np.testing.assert_allclose(data.image(2), decoded(encoded(pictures["c"], "jpeg")), atol=3)
     with pytest.raises(
         DissectionError, match=f"church_outdoor_val_lmdb: key .*{keys['d']}: not an image"
     ):
@@ -284,6 +336,24 @@ def test_lsun(tmp_path: Path) -> None:
         data.image(4)
     with pytest.raises(DissectionError, match="_train_lmdb"):
         read(tmp_path, "lsun", split="train")
+
+
+@pytest.mark.parametrize(("form", "keys"), [("webp", {"quality": 75}), ("jpeg", {"quality": 75}),
+                                            ("webp", {"quality": 75, "exact": True, "method": 0})])  # fmt: skip
+def test_lsun_values_are_decoded_by_content(
+    tmp_path: Path, form: str, keys: dict[str, object]
+) -> None:
+    """As Pillow decodes them, to a rounding; 256 pixels on the short side, as the published ones have."""
+    ramp = (
+        np.linspace(0, 255, 341)[None, :, None] * np.array([1, 0.5, 0.2])
+        + np.linspace(0, 60, 256)[:, None, None]
+    )
+    value = encoded(ramp.clip(0, 255).astype(np.uint8), form, **keys)
+    database(tmp_path / "tower_val_lmdb", {"0" * 39 + "f": value})
+    found = read(tmp_path / "tower_val_lmdb", "lsun").image(0).astype(int)
+    assert found.shape == (256, 341, 3)
+    assert np.abs(found - decoded(value)).max() <= 3
+    assert np.abs(found - ramp).mean() < 4, "red, green and blue, in that order"
 
 
 # ------------------------------------------------------------------------------------------------ a folder

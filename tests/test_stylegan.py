@@ -1,4 +1,4 @@
-"""StyleGAN: the published pickle, read without running anything of it; the definition; training."""
+"""Pickles of TensorFlow GANs, read without running anything of them; StyleGAN: the definition; training."""
 
 import io
 import math
@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from scipy.ndimage import convolve
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
 
 from dissection import config as model
 from dissection.assets import Entry, asset_path, fetch, load_registry
-from dissection.assets.tensorflow import convert
+from dissection.assets.tensorflow import _ordered, _progressive, convert
 from dissection.assets.unpack import ArchiveError
 from dissection.errors import DissectionError
 from dissection.networks import load_network
 from dissection.networks.adversarial import GrowingStyle, train
-from dissection.networks.progan import latents
+from dissection.networks.progan import ProGAN, latents
 from dissection.networks.stylegan import StyleGAN, blur
 from dissection.networks.train import ship
 from dissection.probe import Probe, split
@@ -87,13 +88,14 @@ def dnnlib(monkeypatch):
     def refuse(self, state):
         raise AssertionError("their code was run")
 
-    names = ("dnnlib", "dnnlib.tflib", "dnnlib.tflib.network", "dnnlib.util")
+    names = ("dnnlib", "dnnlib.tflib", "dnnlib.tflib.network", "dnnlib.util", "tfutil")
     modules = {name: types.ModuleType(name) for name in names}
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     for module, name, bases in (
         ("dnnlib.tflib.network", "Network", ()),
         ("dnnlib.util", "EasyDict", (dict,)),
+        ("tfutil", "Network", ()),
     ):
         made = type(name, bases, {"__setstate__": refuse, "__module__": module})
         setattr(modules[module], name, made)
@@ -164,6 +166,113 @@ def test_arrays_of_any_order_and_endianness(tmp_path, dnnlib):
         torch.float16,
         torch.bool,
     ]
+
+
+# Progressive GANs of 2018
+
+
+def progressive_shapes(latent, widths, up):
+    """Variable of Gs -> shape, in TensorFlow's order of axes; up: name of the layers that double the size."""
+    shapes, inputs = {"lod": ()}, latent
+    for level, units in enumerate(widths):
+        block = f"{4 * 2**level}x{4 * 2**level}"
+        if level == 0:
+            shapes[f"{block}/Dense/weight"] = (latent, 16 * units)
+        else:
+            pair = (units, inputs) if up == "Conv0_up" else (inputs, units)
+            shapes[f"{block}/{up}/weight"] = (3, 3, *pair)
+        shapes[f"{block}/{up if level else 'Dense'}/bias"] = (units,)
+        shapes[f"{block}/{'Conv1' if level else 'Conv'}/weight"] = (3, 3, units, units)
+        shapes[f"{block}/{'Conv1' if level else 'Conv'}/bias"] = (units,)
+        lod = f"ToRGB_lod{len(widths) - 1 - level}"
+        shapes |= {f"{lod}/weight": (1, 1, units, 3), f"{lod}/bias": (3,)}
+        inputs = units
+    return shapes
+
+
+def progressive_images(variables, z, widths, up):
+    """The definition of Karras et al. (2018), by the operations of their code."""
+
+    def norm(x):
+        return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+    def weight(name, gain=2**0.5, fan=None):
+        array = torch.from_numpy(variables[f"{name}/weight"])
+        return array * gain / (fan or math.prod(array.shape[:-1])) ** 0.5
+
+    def active(x, name):
+        return norm(leaky_relu(x + torch.from_numpy(variables[f"{name}/bias"])[:, None, None], 0.2))
+
+    def convolved(x, name, gain=2**0.5):
+        w = weight(name, gain).permute(3, 2, 0, 1)
+        return conv2d(x, w, padding=w.shape[2] // 2)
+
+    x = (norm(z) @ weight("4x4/Dense", 2**0.5 / 4)).reshape(len(z), widths[0], 4, 4)
+    x = active(x, "4x4/Dense")
+    x = active(convolved(x, "4x4/Conv"), "4x4/Conv")
+    for level in range(1, len(widths)):
+        block = f"{4 * 2**level}x{4 * 2**level}"
+        if (
+            up == "Conv0_up"
+        ):  # each value adds a kernel of 4 x 4, the sum of four shifted ones of 3 x 3
+            w = pad(weight(f"{block}/{up}", fan=9 * widths[level - 1]), (0, 0, 0, 0, 1, 1, 1, 1))
+            w = w[1:, 1:] + w[:-1, 1:] + w[1:, :-1] + w[:-1, :-1]
+            x = conv_transpose2d(x, w.permute(3, 2, 0, 1), stride=2, padding=1)
+        else:
+            x = convolved(x.repeat_interleave(2, 2).repeat_interleave(2, 3), f"{block}/{up}")
+        x = active(x, f"{block}/{up}")
+        x = active(convolved(x, f"{block}/Conv1"), f"{block}/Conv1")
+    bias = torch.from_numpy(variables["ToRGB_lod0/bias"])[:, None, None]
+    return convolved(x, "ToRGB_lod0", 1) + bias
+
+
+@pytest.mark.parametrize("up", ["Conv0_up", "Conv0"])
+def test_a_progressive_gan_of_2018_draws_as_it_did(tmp_path, dnnlib, up):
+    widths = [12, 10, 6]
+    variables = drawn(progressive_shapes(8, widths, up))
+    networks = []
+    for name in ("G", "D", "Gs"):
+        made = dnnlib["tfutil"].Network()
+        made.__dict__ = {
+            "version": 2, "name": name, "static_kwargs": {"resolution": 16, "fused_scale": up == "Conv0_up"},
+            "build_module_src": "raise SystemExit('their code was run')", "build_func_name": "G_paper",
+            "variables": list(variables.items()),
+        }  # fmt: skip
+        networks.append(made)
+    path = tmp_path / "karras2018iclr-lsun-bedroom-256x256.pkl"
+    path.write_bytes(pickle.dumps(tuple(networks), 4))
+    progan = model.Network(
+        module="dissection.networks.progan:ProGAN", latent={"size": 8}, layers={"layer4": "layer4"}
+    )
+    network = load_network(progan, path, 1)
+    assert (network.latent, network.widths) == (8, widths)
+    z = latents(1, 0, 3, 8)
+    with torch.inference_mode():
+        expected = progressive_images(variables, z, widths, up)
+        assert torch.allclose(network(z), expected, rtol=1e-4, atol=1e-5)
+    convert(path, tmp_path / "gan")
+    again = load_network(progan, tmp_path / "gan", 2)
+    assert all(torch.equal(t, network.state_dict()[k]) for k, t in again.state_dict().items())
+    del variables["8x8/Conv1/bias"]
+    networks[2].variables = list(variables.items())
+    path.write_bytes(pickle.dumps(tuple(networks), 4))
+    with pytest.raises(DissectionError, match=r"1 missing \(layer4\.wscale\.b\)"):
+        load_network(progan, path, 1)
+
+
+@pytest.mark.parametrize(
+    "widths", [[512, 512, 512, 256, 128, 64, 32], [512] * 4 + [256, 128, 64, 32, 16]]
+)
+def test_the_published_sizes_of_2018(widths):
+    """Of 256 and 1024 pixels; the widths are those of fmap_base 8192."""
+    shapes = progressive_shapes(512, widths, "Conv0_up")
+    state = {k.replace("/", "."): _ordered(k, np.zeros(s, np.bool_)) for k, s in shapes.items()}
+    found = {k: torch.empty(array.shape, device="meta") for k, array in _progressive(state).items()}
+    sizes = ProGAN.sizes_of(found)
+    assert sizes == {"latent": 512, "widths": widths}
+    with torch.device("meta"):
+        own = ProGAN(**sizes).state_dict()
+    assert {k: t.shape for k, t in own.items()} == {k: t.shape for k, t in found.items()}
 
 
 class Evil:

@@ -15,7 +15,7 @@ from dissection.sources import sources
 
 pytestmark = pytest.mark.smoke
 RULES = [Path("Snakefile"), *Path("workflow/rules").glob("*.smk")]
-TARGETS = {"all", "assets", "chapter3", "chapter4", "chapter5", "weights"}
+TARGETS = {"all", "assets", "chapter3", "chapter4", "chapter5", "chapter6", "weights"}
 
 
 def test_every_job_is_complete():

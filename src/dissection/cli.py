@@ -5,6 +5,7 @@ need when they run, so that `dissection --help` answers at once.
 """
 
 import errno
+import json
 import multiprocessing
 import os
 import sys
@@ -29,8 +30,13 @@ app = typer.Typer(
 )
 settings = typer.Typer(help="Profiles: check one, or print their schema.", no_args_is_help=True)
 app.add_typer(settings, name="config")
+registry = typer.Typer(help="Assets: list them, or ask their addresses.")
+app.add_typer(registry, name="assets")
 
 Profile = Annotated[Path, typer.Option("--config", help="the profile: a YAML file")]
+AnyProfile = Annotated[
+    Path | None, typer.Option("--config", help="the profile: a YAML file; none: every asset")
+]
 Out = Annotated[Path, typer.Option(help="where to write")]
 Record = Annotated[Path, typer.Option(help="JSON to write once the asset is there")]
 AssetName = Annotated[str, typer.Option("--asset", help="id of the asset")]
@@ -233,16 +239,48 @@ def quality(config: Profile, network: NetworkName, out: Out, threads: Threads = 
 
 
 @app.command()
-def compare(config: Profile, dataset: DatasetName, out: Out, threads: Threads = 1) -> None:
+def segment(
+    config: Profile,
+    dataset: DatasetName,
+    part: Annotated[str, typer.Option(help="as 1-of-3")],
+    out: Out,
+    threads: Threads = 1,
+) -> None:
+    """Segment a part of the photographs and of what generators draw of them, for `compare`."""
+    from dissection.omit.compare import segment
+
+    profile = load(config)
+    _compared(profile, dataset)
+    number, _, parts = part.partition("-of-")
+    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
+        raise DissectionError(f"part {part}: expected one as 1-of-3, 2-of-3, 3-of-3")
+    _use_threads(threads)
+    segment(profile, dataset, int(number), int(parts), out, _device(profile))
+
+
+@app.command()
+def compare(
+    config: Profile,
+    dataset: DatasetName,
+    out: Out,
+    parts: Annotated[
+        list[Path] | None, typer.Argument(help="what `segment` made, in order")
+    ] = None,
+    threads: Threads = 1,
+) -> None:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     from dissection.omit.compare import compare
 
     profile = load(config)
+    _compared(profile, dataset)
+    _use_threads(threads)
+    compare(profile, dataset, out, _device(profile), parts or [])
+
+
+def _compared(profile: Config, dataset: str) -> None:
     if dataset not in profile.compared():
         choices = ", ".join(profile.compared()) or "none"
         raise DissectionError(f"dataset {dataset}: no row compares it; choices: {choices}")
-    _use_threads(threads)
-    compare(profile, dataset, out, _device(profile))
 
 
 @app.command()
@@ -435,6 +473,18 @@ def report(
 
 
 @app.command()
+def plan(config: Profile) -> None:
+    """What is left of a profile to make: jobs, GPU hours, download and disk, by table and figure. Runs nothing."""
+    from dissection.plan import dry_run, read_costs, table
+    from dissection.report.rows import ROWS
+
+    profile = load(config)
+    jobs = dry_run(config)  # Snakemake asks the networks what they cost, too
+    rows = [row for row, section in profile.rows if section is not None and row in ROWS]
+    print(table(profile, read_costs(paths.costs(profile.profile)), jobs, rows))
+
+
+@app.command()
 def record() -> None:
     """Run all of the smoke profile, and let DVC record what came of it."""
     from dissection import recording
@@ -451,20 +501,34 @@ def restore() -> None:
 
 
 @settings.command()
-def check(config: Profile) -> None:
+def check(
+    config: Profile,
+    costs: Annotated[
+        Path | None, typer.Option(help="JSON to write: what an image costs each network")
+    ] = None,
+) -> None:
     """Check a profile, its names and the layers of its networks."""
     import torch
 
     from dissection.networks import check_layers, load_network
+    from dissection.networks.cost import cost
 
     profile = load(config)
+    found: dict[str, dict] = {}
+    same: dict[str, dict] = {}  # many networks differ in nothing but their weights
     for name, network in profile.networks.items():
+        kind = network.model_dump_json(include={"module", "arguments", "input", "latent", "layers"})
         try:
             with torch.device("meta"):  # the modules without their weights
                 module = load_network(network, None, profile.seed)
             check_layers(module, network.layers.values())
         except DissectionError as error:
             raise DissectionError(f"{config}: networks.{name}: {error}") from None
+        if costs:
+            found[name] = same.get(kind) or same.setdefault(kind, cost(module, network))
+    if costs:
+        with paths.replacing(costs) as path:
+            path.write_text(json.dumps(found))
     print(f"{config}: profile {profile.profile}, {len(profile.networks)} networks, in order")
 
 
@@ -472,6 +536,51 @@ def check(config: Profile) -> None:
 def print_schema() -> None:
     """Print the JSON schema of a profile."""
     print(schema(), end="")
+
+
+@registry.callback(invoke_without_command=True)
+def list_assets(context: typer.Context, config: AnyProfile = None) -> None:
+    """List the assets of a profile: which are there, how large they are, what needs them, where they come from."""
+    from dissection.assets.survey import listing, state, total
+
+    if context.invoked_subcommand:
+        return
+    profile, entries, rows = _entries(config)
+    states = {}
+    for name, entry in entries.items():
+        own = profile.assets.get(name) if profile else None
+        drawn = profile and own and own.scenes and paths.generated_asset(profile.profile, name)
+        downloads = profile.downloads if profile else None
+        path = drawn or (own.path if own else None)
+        states[name] = state(entry, paths.DOWNLOADED / name, downloads, path, bool(drawn))
+    print(listing(states, rows))
+    print(total(states))
+
+
+@registry.command("check")
+def check_assets(config: AnyProfile = None) -> None:
+    """Ask every address of a profile's assets for its headers; fail if an asset has none that answers."""
+    from dissection.assets.survey import answers, check, unanswered
+
+    _, entries, _ = _entries(config)
+    found = check(entries.values())
+    print(answers(found))
+    if lost := unanswered(entries.values(), found):
+        raise DissectionError(f"no address answers for {len(lost)} assets: {', '.join(lost)}")
+
+
+def _entries(config: Path | None):
+    """The profile if there is one, the assets of its rows and dissections or else all, and which rows need them."""
+    from dissection import assets
+
+    known = assets.load_registry(paths.REGISTRY)
+    if config is None:
+        return None, known, {name: entry.needed_by for name, entry in known.items()}
+    from dissection.report.rows import needed
+
+    rows = needed(profile := load(config))
+    local = assets.Entry.local
+    return profile, {name: known.get(name) or local(name) for name in rows}, rows
 
 
 def _named(profile: Config, section: str, name: str):

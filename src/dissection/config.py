@@ -1192,6 +1192,11 @@ class Config(Section):
         description="memory for activations and thresholds of one dissection; "
         "more of either costs further forward passes, never accuracy",
     )
+    shards: int = Field(
+        default=1,
+        gt=0,
+        description="jobs that share the images of a comparison of chapter 5; its result is the same for any number",
+    )
     downloads: Path | None = Field(
         default=None, description="folder of the user's own downloads, by published file name"
     )
@@ -1382,11 +1387,11 @@ class Config(Section):
 
 def load(path: Path | str) -> Config:
     """The profile in a YAML file. Raises DissectionError: the key, what was found, the choices."""
-    from dissection.assets import load_registry
+    from dissection.assets.registry import YAML, load_registry
 
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), YAML)
     except (OSError, UnicodeDecodeError) as error:
         raise DissectionError(f"{path}: cannot be read ({error})") from None
     except yaml.YAMLError as error:

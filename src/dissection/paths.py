@@ -28,6 +28,11 @@ def generated_asset(profile: str, asset: str) -> Path:
     return asset_records(profile) / asset
 
 
+def costs(profile: str) -> Path:
+    """JSON of what an image costs each network, and the hash of what that was computed from."""
+    return Path(".snakemake/dissection") / f"{profile}.json"
+
+
 def trained(profile: str, network: str) -> Path:
     """Folder of a training run: weights, curve, metrics, snapshots, checkpoint."""
     return results(profile) / "trained" / network

@@ -63,6 +63,7 @@ rule accuracy:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("accuracy"),
     params:
         settings=lambda w: evaluation_settings(dict(MEASURED), VALIDATED, rows=MEASURED),
     shell:
@@ -96,6 +97,7 @@ rule transfer:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("transfer"),
     params:
         settings=lambda w: evaluation_settings(
             CONFIG.rows.fig_3_12.networks.values(),

@@ -24,6 +24,7 @@ rule rate:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("rate"),
     params:
         units=str(paths.units(PROFILE, "{dataset}", "{network}")),
         settings=lambda w: settings(
@@ -73,6 +74,7 @@ rule quality:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("quality"),
     params:
         settings=lambda w: evaluation_settings(
             *compared(w), features=CONFIG.features, quality=CONFIG.quality[w.network]

@@ -18,12 +18,62 @@ def segmented():
     return {"omission": CONFIG.omission, "segmenters": {name: CONFIG.segmenters[name]}}
 
 
+def comparing(w):
+    """What a job reads that segments photographs and what generators draw of them."""
+    networks = segmenting(w.dataset)
+    labels = held(CONFIG.segmenters[CONFIG.omission.segmenter].labels)
+    modules = [file for name in networks for file in module_sources(name)]
+    return [*evaluated(networks, [w.dataset]), *labels, *modules]
+
+
+def comparison(w):
+    return evaluation_settings(segmenting(w.dataset), [w.dataset], **segmented())
+
+
+scattergather:
+    segment=CONFIG.shards,
+
+
+PART = str(paths.omission(PROFILE, "{{dataset}}.parts") / "{scatteritem}.safetensors")
+PARTS = gather.segment(PART) if len(gather.segment(PART)) > 1 else []
+
+
+rule segment:
+    """Segment a part of the photographs and of what generators draw of them."""
+    input:
+        comparing,
+        sources=sources("dissection.omit.compare"),
+    output:
+        counts=temp(PART.replace("{{dataset}}", "{dataset}")),
+    log:
+        log_of("segment", "{dataset}", "{scatteritem}.log"),
+    benchmark:
+        log_of("segment", "{dataset}", "{scatteritem}.tsv")
+    wildcard_constraints:
+        dataset=any_of(COMPARED),
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=MEM_MB,
+    params:
+        settings=comparison,
+    shell:
+        """
+        dissection segment \
+            --config {CONFIGFILE:q} \
+            --dataset {wildcards.dataset:q} \
+            --part {wildcards.scatteritem:q} \
+            --threads {threads} \
+            --out {output.counts:q} \
+            2>{log:q}
+        """
+
+
 rule compare:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     input:
-        data=lambda w: evaluated(segmenting(w.dataset), [w.dataset]),
-        labels=lambda w: held(CONFIG.segmenters[CONFIG.omission.segmenter].labels),
-        network=lambda w: [f for n in segmenting(w.dataset) for f in module_sources(n)],
+        comparing,
+        parts=PARTS,
         sources=sources("dissection.omit.compare"),
     output:
         folder=directory(str(paths.omission(PROFILE, "{dataset}"))),
@@ -37,8 +87,9 @@ rule compare:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("compare"),
     params:
-        settings=lambda w: evaluation_settings(segmenting(w.dataset), [w.dataset], **segmented()),
+        settings=comparison,
     shell:
         """
         dissection compare \
@@ -46,6 +97,7 @@ rule compare:
             --dataset {wildcards.dataset:q} \
             --threads {threads} \
             --out {output.folder:q} \
+            {input.parts:q} \
             2>{log:q}
         """
 
@@ -84,6 +136,7 @@ rule invert:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("invert"),
     params:
         settings=lambda w: evaluation_settings(
             *inverting(w.row),

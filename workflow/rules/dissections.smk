@@ -92,6 +92,7 @@ rule dissect:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("dissect"),
     params:
         out=str(paths.units(PROFILE, "{dataset}", "{network}")),
         settings=dissection_settings,

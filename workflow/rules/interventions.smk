@@ -67,6 +67,7 @@ rule cause:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("cause"),
     params:
         settings=lambda w: evaluation_settings(
             [w.network, *parser(w.dataset)], [w.dataset], search=CONFIG.search
@@ -102,6 +103,7 @@ rule intervene:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("intervene"),
     params:
         settings=lambda w: evaluation_settings(
             *intervening(w.row),

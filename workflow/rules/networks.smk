@@ -54,6 +54,7 @@ rule train:
     resources:
         gpu=GPU,
         mem_mb=4000,
+        runtime=runtime("train"),
     params:
         out=str(paths.trained(PROFILE, "{network}")),
         settings=lambda w: settings(

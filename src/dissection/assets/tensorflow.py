@@ -1,6 +1,7 @@
 """Networks that NVIDIA published as Python pickles of TensorFlow networks, as safetensors.
 
     convert(Path("karras2019stylegan-bedrooms-256x256.pkl"), folder)      # folder/Gs.safetensors
+    read_state(Path("karras2018iclr-lsun-bedroom-256x256.pkl"))           # the same variables, by name
 
 Such a pickle holds three networks, G, D and the averaged generator Gs; each has its variables, networks that it
 is made of, and the source code that builds it, which their own loader would run. Here nothing of the pickle runs:
@@ -50,6 +51,7 @@ class Type(Kept):
 
 # module and name of what a pickle may name -> what takes its place
 KNOWN: dict[tuple[str, str], Any] = {
+    ("tfutil", "Network"): Network,  # Progressive GANs of 2018
     ("dnnlib.tflib.network", "Network"): Network,
     ("dnnlib.util", "EasyDict"): dict,
     ("collections", "OrderedDict"): dict,
@@ -72,9 +74,17 @@ class Unpickler(pickle.Unpickler):
 
 
 def convert(path: Path, folder: Path) -> None:
+    """Write folder/Gs.safetensors: what `read_state` gives. Raises ArchiveError if it is no such pickle."""
+    state = read_state(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / "Gs.safetensors")
+
+
+def read_state(path: Path) -> dict[str, np.ndarray]:
     """
-    Write folder/Gs.safetensors: the variables of the averaged generator, with `.` for `/`, and weights in torch's
-    order: (units, inputs) and (units, inputs, h, w). Raises ArchiveError if it is no such pickle.
+    The variables of the averaged generator, with `.` for `/`, and weights in torch's order: (units, inputs) and (units,
+    inputs, h, w). Those of a Progressive GAN as in state dicts that were published of them: layer1.conv.weight and
+    wscale.b ... output_<h>x<h>. Raises ArchiveError if it is no such pickle.
     """
     try:
         with path.open("rb") as file:
@@ -82,12 +92,39 @@ def convert(path: Path, folder: Path) -> None:
         if not isinstance(networks, tuple) or len(networks) != 3:
             raise ValueError("expected the networks G, D and Gs")
         variables = _variables(networks[2])
+        return _progressive(variables) if "4x4.Dense.weight" in variables else variables
     except (pickle.UnpicklingError, EOFError, MemoryError, OverflowError, ValueError, TypeError, KeyError, IndexError,
             AttributeError) as error:  # fmt: skip
         cause = " ".join(str(error).split())
         raise ArchiveError(f"{path}: not a pickle of TensorFlow networks ({cause})") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(variables, folder / "Gs.safetensors")
+
+
+def _progressive(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """
+    A Progressive GAN's blocks by the number of their layer. Its layer1, a matrix product, is a convolution of one pixel
+    here, and its layers that double the size convolve the other way round, as TensorFlow transposes a convolution.
+    """
+    found, side = {}, 4
+    for name, array in variables.items():
+        match = re.fullmatch(r"(\d+)x\1\.(Dense|Conv|Conv0_up|Conv0|Conv1)\.(weight|bias)", name)
+        if match is None:
+            continue
+        kind, last = match[2], match[2] in ("Conv", "Conv1")
+        side = max(side, int(match[1]))
+        layer = f"layer{2 * (int(match[1]).bit_length() - 3) + 1 + last}"
+        if match[3] == "bias":
+            found[f"{layer}.wscale.b"] = array
+            continue
+        if kind == "Dense":  # (units x 4 x 4, inputs)
+            array = array.reshape(-1, 4, 4, array.shape[1]).transpose(0, 3, 1, 2)
+        elif kind == "Conv0_up":  # (inputs, units, h, w)
+            array = array.swapaxes(0, 1)
+        turned = array[..., ::-1, ::-1] if kind in ("Dense", "Conv0_up") else array
+        found[f"{layer}.conv.weight"] = np.ascontiguousarray(turned)
+    # images of lower resolution, which the network draws while it grows, are left out
+    for kind, own in (("weight", "conv.weight"), ("bias", "wscale.b")):
+        found[f"output_{side}x{side}.{own}"] = variables[f"ToRGB_lod0.{kind}"]
+    return found
 
 
 def _variables(network: Any) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ Architectures take the state dicts that were published for them, key by key. No 
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pickle
 import re
 from collections.abc import Callable, Iterable
@@ -25,10 +26,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dissection import paths
-from dissection.assets import asset_path
+from dissection.assets import asset_path, tensorflow
 from dissection.config import Config, Input, Network
 from dissection.errors import DissectionError
-from dissection.networks import caffe, squeezenet
+from dissection.networks import caffe, inception, squeezenet
 
 TORCH_FORMATS = (".pth", ".pt", ".tar")  # .pth.tar
 
@@ -37,9 +38,9 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
 
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
-    .params (see `squeezenet`), a folder of encoder_*.pth and decoder_*.pth, or one that `assets.tensorflow`
-    wrote. A network with a
-    method `own_key` is asked for its own name of a key that it does not have; None leaves it out.
+    .params (see `squeezenet`), .pb (see `inception`), .pkl (see `assets.tensorflow`), a folder of
+    encoder_*.pth and decoder_*.pth, or one with a file that is named. A network with a method `own_key`
+    is asked for its own name of a key that it does not have; None leaves it out.
     A class with a method `sizes_of` is asked for the arguments that the state dict implies; those
     of `spec` take precedence.
     Raises DissectionError if the function, an argument, the file or its keys are wrong.
@@ -106,7 +107,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             for key, tensor in read_weights(part).items()
         }
     if path.is_dir():  # a Caffe model comes with its prototxt; a TensorFlow generator was converted
-        path = next(iter(sorted([*path.glob("*.caffemodel"), *path.glob("Gs.safetensors")])), path)
+        inside = (path.glob(name) for name in ("*.caffemodel", "Gs.safetensors", "*.pb"))
+        path = next(itertools.chain(*inside), path)
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -114,6 +116,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             state = squeezenet.read_params(path)
         elif path.suffix == ".caffemodel":
             state = caffe.read_state(path)
+        elif path.suffix == ".pb":
+            state = inception.read_graph(path)
+        elif path.suffix == ".pkl":
+            state = {k: torch.from_numpy(array) for k, array in tensorflow.read_state(path).items()}
         elif path.suffix in TORCH_FORMATS:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             if isinstance(saved, dict):
@@ -123,7 +129,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 mean = {key: saved[key] for key in ("latent_avg",) if key in saved}
                 state = saved["g_ema"] | mean
         else:
-            known = ", ".join((".safetensors", *TORCH_FORMATS, ".caffemodel", ".params"))
+            known = ", ".join(
+                (".safetensors", *TORCH_FORMATS, ".caffemodel", ".params", ".pb", ".pkl")
+            )
             raise DissectionError(f"weights {path}: unknown format; expected {known}")
     except FileNotFoundError:
         raise DissectionError(f"weights {path}: no such file") from None

@@ -1,10 +1,12 @@
-"""ResNet-152 as converted from torch7, nested as its published state dict is.
+"""ResNet-152 as converted from torch7, nested as its published state dict is; Caffe's loads too.
 
 Modules are numbered: 0 convolution, 1 batch norm, 2 rectifier, 3 pool, 4 to 7 the stages of residual
 blocks (res2 to res5), 8 mean over all positions, 10.1 the scores. Block b of stage s is s.b: within
-it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum.
+it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum. torchvision, which took the
+architecture from torch7, has other names for the same tensors; these load too.
 """
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +20,35 @@ class Residual(nn.Sequential):
         return self[0](x) + self[1](x)
 
 
+BRANCHES = {"1": "1.0", "2a": "0.0", "2b": "0.3", "2c": "0.6"}  # Caffe's name -> convolution here
+
+
+class ResNet(nn.Sequential):
+    """(n, 3, h, w) -> (n, classes) scores before the softmax; see `resnet152`."""
+
+    @staticmethod
+    def own_key(key: str) -> str:
+        """Of torchvision's layer3.4.conv2.weight or Caffe's res4b4_branch2b.weight: 6.4.0.0.3.weight."""
+        layer, _, kind = key.rpartition(".")
+        if layer == "conv1":
+            return f"0.{kind}"
+        if layer in ("bn1", "bn_conv1", "scale_conv1"):
+            return f"1.{kind}"
+        if re.fullmatch(r"fc\d*", layer):
+            return f"10.1.{kind}"
+        if found := re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)", layer):
+            stage, block, name, number = found.groups()
+            return f"{int(stage) + 3}.{block}.0.0.{3 * (int(number) - 1) + (name == 'bn')}.{kind}"
+        if found := re.fullmatch(r"layer(\d)\.(\d+)\.downsample\.(\d)", layer):
+            return f"{int(found[1]) + 3}.{found[2]}.0.1.{found[3]}.{kind}"
+        if found := re.fullmatch(r"(res|bn|scale)([2-5])([a-z])(\d*)_branch(1|2[abc])", layer):
+            name, stage, letter, number, branch = found.groups()
+            block = int(number) if number else ord(letter) - ord("a")
+            place, _, module = BRANCHES[branch].partition(".")
+            return f"{int(stage) + 2}.{block}.0.{place}.{int(module) + (name != 'res')}.{kind}"
+        return key
+
+
 def _convolution(
     channels: int, width: int, kernel: int, stride: int = 1
 ) -> tuple[nn.Module, nn.Module]:
@@ -25,19 +56,20 @@ def _convolution(
     return conv, nn.BatchNorm2d(width)
 
 
-def _block(channels: int, width: int, out: int, stride: int) -> nn.Sequential:
-    """(n, channels, h, w) -> (n, out, h / stride, w / stride)."""
+def _block(channels: int, width: int, out: int, strides: tuple[int, int]) -> nn.Sequential:
+    """(n, channels, h, w) -> (n, out, h / stride, w / stride). strides: of the bottleneck's first two convolutions."""
+    first, second = strides
     bottleneck = nn.Sequential(
-        *_convolution(channels, width, 1),
+        *_convolution(channels, width, 1, first),
         nn.ReLU(),
-        *_convolution(width, width, 3, stride),
+        *_convolution(width, width, 3, second),
         nn.ReLU(),
         *_convolution(width, out, 1),
     )
     shortcut = (
         nn.Identity()
-        if channels == out and stride == 1
-        else nn.Sequential(*_convolution(channels, out, 1, stride))
+        if channels == out and first * second == 1
+        else nn.Sequential(*_convolution(channels, out, 1, first * second))
     )
     return nn.Sequential(Residual(bottleneck, shortcut), nn.Identity(), nn.ReLU())
 
@@ -50,20 +82,27 @@ def resnet152(
     blocks: Sequence[int] = (3, 8, 36, 3),
     strides: Sequence[int] = (1, 2, 2, 2),
     expansion: int = 4,
-) -> nn.Sequential:
+    caffe: bool = False,
+) -> ResNet:
     """(n, 3, h, w) -> (n, classes) scores before the softmax; published for 224 pixels.
 
     stem, kernel: width and kernel of the first convolution. widths, blocks, strides: of the four
-    stages; a stage puts out `expansion` times its width.
+    stages; a stage puts out `expansion` times its width. caffe: stages stride in the first convolution of a
+    bottleneck, not in the second, and the first pool rounds its size up instead of padding, as Caffe's do.
     """
-    modules = [*_convolution(3, stem, kernel, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    modules = [
+        *_convolution(3, stem, kernel, 2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, ceil_mode=True) if caffe else nn.MaxPool2d(3, 2, 1),
+    ]
     channels = stem
     for width, count, stride in zip(widths, blocks, strides, strict=True):
         stage = nn.Sequential()
         for i in range(count):
             out = expansion * width
-            stage.append(_block(channels, width, out, stride if i == 0 else 1))
+            step = stride if i == 0 else 1
+            stage.append(_block(channels, width, out, (step, 1) if caffe else (1, step)))
             channels = out
         modules.append(stage)
     scores = nn.Sequential(nn.Identity(), nn.Linear(channels, classes))
-    return nn.Sequential(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), scores)
+    return ResNet(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), scores)

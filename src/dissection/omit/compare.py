@@ -2,17 +2,22 @@
 5.1 are made of.
 
 compare(config, "bedrooms", out, device)      # classes.csv, distances.csv, splits.csv, counts.safetensors
+
+Many images are segmented by several jobs, each of which does its part, and the result is the same to the byte:
+
+    parts = [segment(config, "bedrooms", i, 3, Path(f"{i}-of-3.safetensors"), device) for i in (1, 2, 3)]
+    compare(config, "bedrooms", out, device, parts)
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,10 +39,13 @@ from dissection.segment import Segmenter, segmenter_of
 BATCH = 16
 
 
-def compare(config: Config, dataset: str, out: Path, device: torch.device) -> None:
+def compare(
+    config: Config, dataset: str, out: Path, device: torch.device, parts: Sequence[Path] = ()
+) -> None:
     """
     The photographs of a dataset with the images of every generator that rows compare with them (`omission` in the
-    profile says how many), and with further photographs.
+    profile says how many), and with further photographs. parts: what `segment` made, all of it in order; without them
+    everything is segmented here.
 
     classes.csv: network (empty: further photographs), class (number), label, and what `compare_classes` gives, the
         class that photographs have most of first.
@@ -47,23 +55,71 @@ def compare(config: Config, dataset: str, out: Path, device: torch.device) -> No
     counts.safetensors: photographs, further, and every network: (images, classes) int32 pixels; chosen: (images,)
         number of each photograph and further one in the dataset.
     """
-    spec = config.omission
-    if spec is None:
-        raise DissectionError("omission: missing; it says how photographs and images are segmented")
+    spec = _omission(config)
     segmenter = segmenter_of(config, spec.segmenter, device)
-    photographs = dataset_of(config, dataset)
-    chosen = choose(len(photographs), 2 * spec.images, spec.seed, dataset)
-    everything = _tally(segmenter, squares(photographs, chosen, spec.size), len(chosen), dataset)
+    found = [load_file(part) for part in parts]
+    found = found or [_counted(config, dataset, segmenter, device, 1, 1)]
+    counts = {name: torch.cat([part[name] for part in found]) for name in found[0]}
+    if len(counts["chosen"]) != 2 * spec.images:
+        raise DissectionError(
+            f"part {parts[-1]}: {len(counts['chosen'])} photographs with those before, expected {2 * spec.images};"
+            " give every part once"
+        )
+    everything, chosen = counts.pop("photographs").long(), counts.pop("chosen")
     samples = {"photographs": everything[: spec.images], "further": everything[spec.images :]}
-    generators = config.compared()[dataset]
-    for name in generators:
-        samples[name] = _tally(segmenter, drawn(config, name, spec, device), spec.images, name)
+    samples |= {name: count.long() for name, count in counts.items()}
     with replacing(out) as folder:
         folder.mkdir()
-        _compared(samples, generators, segmenter.classes.object, spec, folder)
+        _compared(samples, config.compared()[dataset], segmenter.classes.object, spec, folder)
         _split(everything, spec, folder)
-        kept = {name: counts.int() for name, counts in samples.items()}
-        save_file(kept | {"chosen": torch.tensor(chosen)}, folder / "counts.safetensors")
+        kept = {name: count.int() for name, count in samples.items()}
+        save_file(kept | {"chosen": chosen}, folder / "counts.safetensors")
+
+
+def segment(
+    config: Config, dataset: str, part: int, parts: int, out: Path, device: torch.device
+) -> Path:
+    """
+    Part 1 ... `parts` of what `compare` segments -> a safetensors file: photographs (further ones included) and every
+    network, (images, classes) int32 pixels; chosen, (images,) numbers of the photographs in the dataset.
+    """
+    segmenter = segmenter_of(config, _omission(config).segmenter, device)
+    counts = _counted(config, dataset, segmenter, device, part, parts)
+    with replacing(out) as file:
+        save_file(counts, file)
+    return out
+
+
+def _omission(config: Config) -> Omission:
+    if config.omission is None:
+        raise DissectionError("omission: missing; it says how photographs and images are segmented")
+    return config.omission
+
+
+def _counted(
+    config: Config, dataset: str, segmenter: Segmenter, device: torch.device, part: int, parts: int
+) -> dict[str, Tensor]:
+    spec = _omission(config)
+    photographs = dataset_of(config, dataset)
+    chosen = choose(len(photographs), 2 * spec.images, spec.seed, dataset)
+    chosen = [chosen[i] for i in _part(len(chosen), part, parts)]
+    batches = squares(photographs, chosen, spec.size)
+    counts = {"photographs": _tally(segmenter, batches, len(chosen), dataset)}
+    numbers = _part(spec.images, part, parts)
+    for name in config.compared()[dataset]:
+        batches = drawn(config, name, numbers, device)
+        counts[name] = _tally(segmenter, batches, len(numbers), name)
+    return counts | {"chosen": torch.tensor(chosen, dtype=torch.int64)}
+
+
+def _part(images: int, part: int, parts: int) -> range:
+    """
+    Numbers of the images of part 1 ... `parts`: whole batches, so that no image is ever in another batch, as its labels
+    may change with the batch's size where two classes are equally probable.
+    """
+    batches = -(-images // BATCH)
+    start, stop = (batches * i // parts * BATCH for i in (part - 1, part))
+    return range(start, min(images, stop))
 
 
 def choose(images: int, count: int, seed: int, name: str, key: str = "") -> list[int]:
@@ -102,25 +158,26 @@ def _square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def drawn(config: Config, name: str, spec: Omission, device: torch.device) -> Iterator[Tensor]:
-    """Batches (n, 3, h, w) uint8 RGB that a generator draws from z of the seed."""
+def drawn(config: Config, name: str, numbers: range, device: torch.device) -> Iterator[Tensor]:
+    """Batches (n, 3, h, w) uint8 RGB that a generator draws from these z of the seed."""
     latent = config.networks[name].latent
     if latent is None:
         raise DissectionError(f"networks.{name}.latent: missing, so it draws no images")
     network = module_of(config, name, device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for z in latents(spec.seed, 0, spec.images, latent.size).split(BATCH):
-        yield to_pixels(network(z.to(device)))
+    for z in latents(_omission(config).seed, numbers.start, len(numbers), latent.size).split(BATCH):
+        if len(z):
+            yield to_pixels(network(z.to(device)))
 
 
 def _tally(segmenter: Segmenter, batches: Iterator[Tensor], images: int, name: str) -> Tensor:
-    """(images, classes) int64"""
+    """(images, classes) int32"""
+    counts = torch.zeros(images, len(segmenter.classes.object), dtype=torch.int32)
     with tqdm(total=images, desc=f"segment {name}", unit="image") as progress:
-        parts = []
         for batch in batches:
-            parts.append(pixel_counts(segmenter, batch))
+            counts[progress.n : progress.n + len(batch)] = pixel_counts(segmenter, batch)
             progress.update(len(batch))
-    return torch.cat(parts)
+    return counts
 
 
 def _compared(

@@ -50,3 +50,19 @@ def write_table(config: Config, row: str, out: Path, threads: int = 1) -> None:
     table = ROWS[row].table(config, threads)
     with paths.replacing(out) as path:
         table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
+
+
+def needed(config: Config) -> dict[str, list[str]]:
+    """Assets of the profile -> the rows that need them, or go without them as they were never released;
+    none, if only a dissection does."""
+    found: dict[str, list[str]] = {}
+    for row, section in config.rows:
+        if section is not None:
+            # what is lacking is an asset, or a sentence about weights that are still to be trained
+            lacking = [asset for asset in config.lacking(row) if " " not in asset]
+            for asset in dict.fromkeys([*ROWS[row].assets(config), *lacking]):
+                found.setdefault(asset, []).append(row)
+    for entry in config.dissections:
+        for asset in config.behind(entry.dataset) + config.networks[entry.network].assets:
+            found.setdefault(asset, [])
+    return found
