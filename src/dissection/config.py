@@ -988,6 +988,15 @@ class Rewriting(Section):
     truncation: float = Field(default=1.0, ge=0, description="psi; 1: none")
 
 
+class Swept(Edited):
+    """A rewrite at several layers and ranks."""
+
+    edit: Rewriting = Field(description="what is asked for; layer and rank are the sweep's")
+    layers: list[str] = Field(min_length=1, description="printed names")
+    ranks: list[int] = Field(min_length=1, description="numbers of directions")
+    images: int = Field(default=1000, gt=0, description="further images, to measure")
+
+
 class Reflected(Edited):
     """A rule between two things that are apart, inverted (thesis 6.5.3, B.6)."""
 
@@ -1003,7 +1012,7 @@ class Reflected(Edited):
     off: float = Field(default=-5.0, description="value of units that remove")
     target: str = Field(default="layer8", description="layer whose features are swapped")
     masks: str | None = Field(
-        default=None, description="asset of the authors' masks; none: chosen by segmenter"
+        default=None, description="asset with the authors' posneg.json; none: chosen by segmenter"
     )
     candidates: int = Field(default=1000, gt=0, description="images to choose pairs from")
     pairs: int = Field(default=15, gt=0, description="pairs of scenes")
@@ -1160,6 +1169,7 @@ class Rows(Section):
     fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
     fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
     fig_6_6: Reflected | None = Field(default=None, description="windows and reflections")
+    fig_sweep: Swept | None = Field(default=None, description="an edit by layer and rank")
     fig_b_7: Isolated | None = Field(
         default=None, description="patches of StyleGAN2 rendered alone, their distances by layer"
     )
@@ -1553,6 +1563,9 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
             yield f"networks.{i}.layer", unit.network, unit.layer
     if isinstance(section, PnasFig3 | Banner | Rated | Reflected):
         yield "layer", section.network, section.layer
+    if isinstance(section, Swept):
+        for layer in section.layers:
+            yield "layers", section.network, layer
     if isinstance(section, Reflected):
         yield "target", section.network, section.target
     if isinstance(section, Edited):

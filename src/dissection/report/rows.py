@@ -16,8 +16,9 @@ from dissection.report import (
     chapter5_inversion,
     chapter6,
     chapter6_patches,
-    chapter6_reflections,
     chapter6_propagation,
+    chapter6_reflections,
+    chapter6_sweep,
     interventions,
 )
 
@@ -35,6 +36,7 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter6_propagation.ROWS,
         *chapter6_reflections.ROWS,
         *chapter6_patches.ROWS,
+        *chapter6_sweep.ROWS,
     ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}

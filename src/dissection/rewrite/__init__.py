@@ -18,6 +18,7 @@ together. propagate: every method, compared.
 JOBS: dict[str, tuple[str, str]] = {  # what edits for a row, by module and function
     "table_6_1": ("propagate", "run"),
     "table_6_2": ("propagate", "run"),
+    "fig_sweep": ("sweep", "run"),
     "fig_6_6": ("reflections", "write"),
     "fig_b_7": ("patches", "isolate"),
     "fig_b_10": ("patches", "isolate"),

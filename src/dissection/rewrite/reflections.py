@@ -226,7 +226,7 @@ def write(config: Config, row: str, out: Path, device: torch.device) -> None:
         if spec.masks is None:
             masks = selected(config, spec, rule, device)
         else:
-            masks = json.loads(asset_of(config, spec.masks).read_text())
+            masks = json.loads((asset_of(config, spec.masks) / "posneg.json").read_text())
         (folder / "masks.json").write_text(json.dumps(masks, indent=1) + "\n")
         numbers = sorted(map(int, masks))
         where, reflections = (
