@@ -37,7 +37,7 @@ from dissection.rewrite.insert import placed
 from dissection.rewrite.job import latent_of, rewrite, truncate
 from dissection.rewrite.layers import memory_of, moments
 from dissection.rewrite.perceptual import LPIPS, Pyramid, load_lpips, load_pyramid, outside
-from dissection.rewrite.select import Selections, by_size, draw, regions, session_of
+from dissection.rewrite.select import Region, Selections, by_size, draw, regions, session_of
 from dissection.rewrite.sessions import Session, read_mask
 from dissection.segment import segmenter_of
 from dissection.segment.judges import load_attributes, load_finder
@@ -45,6 +45,7 @@ from dissection.segment.judges import load_attributes, load_finder
 REWRITES = ("ours", "direct_lambda", "single_image_direction", "single_layer_no_direction")
 METHODS = (*REWRITES, "finetune_all", "nbb_copy", "nbb_laplace", "unmodified")
 BATCH = 50
+SEVERAL = 8  # regions of about the pasted size, of which the surest is copied
 
 
 class Baselines(NamedTuple):
@@ -143,23 +144,42 @@ class Domes:
                 raise DissectionError(f"concept {name!r}: not one of the segmenter's {len(names)}")
         self.numbers = {n: names.index[names == n].tolist() for n in (edit.source, edit.target)}
 
-    def where(self, images: Tensor, name: str | None) -> Tensor:
-        """(n, h, w) bool"""
-        assert name is not None
+    def where(self, images: Tensor, *names: str | None) -> list[Tensor]:
+        """(n, h, w) bool of each."""
         labels = self.segmenter(images)
-        return shows(torch.cat([labels["object"], labels["part"]], 1), self.numbers[name])
+        both = torch.cat([labels["object"], labels["part"]], 1)
+        return [shows(both, self.numbers[name]) for name in names if name]
 
     def source(self, images: Tensor) -> Tensor:
         """(n, h, w) bool, of unmodified images: what may change."""
-        return self.where(images, self.edit.source)
+        return self.where(images, self.edit.source)[0]
 
     def achieved(self, images: Tensor, source: Tensor) -> Tensor:
         """(n,) pixels of the source that are of the target now."""
-        return (self.where(images, self.edit.target) & source).flatten(1).sum(1)
+        found, some = torch.zeros(len(images), dtype=torch.int64), source.flatten(1).any(1)
+        if some.any():
+            now = self.where(images[some], self.edit.target)[0]
+            found[some] = (now & source[some]).flatten(1).sum(1)
+        return found
 
     def selections(self, images: Tensor) -> Selections:
-        target = regions(self.where(images, self.edit.target))
-        return by_size(regions(self.source(images)), target, self.edit.context)
+        """Onto the largest source, with the next as context, the surest target of its size where there is no source."""
+        source, target = self.where(images, self.edit.source, self.edit.target)
+        sources, without = regions(source), ~source.flatten(1).any(1)
+        targets = [r for r in regions(target) if without[r.image]]
+        if sources and targets:
+            sides = torch.tensor([r.size for r in [sources[0], *targets]]).log()
+            alike = (sides[1:] - sides[0]).abs().amax(1)
+            nearest = alike.argsort(stable=True)[:SEVERAL].tolist()
+            targets = [max((targets[i] for i in nearest), key=lambda r: self._sure(images, r))]
+        return by_size(sources, targets, self.edit.context)
+
+    @torch.no_grad()
+    def _sure(self, images: Tensor, region: Region) -> float:
+        """The mean probability of the target in the region."""
+        image = images[region.image : region.image + 1].float()
+        scores = [self.segmenter.scores(image, n)[0] for n in self.numbers[self.edit.target or ""]]
+        return float(torch.stack(scores).amax(0).cpu()[torch.from_numpy(region.mask)].mean())
 
 
 class Smiles:
@@ -250,7 +270,10 @@ def measure(methods: Methods, judge: Judge, lpips: LPIPS, z: Tensor) -> pd.DataF
         made = methods(z[first : first + BATCH])
         source = judge.source(made["unmodified"])
         for method, images in made.items():
-            change, rest = outside(lpips.spatial(made["unmodified"], images), source)
+            apart = torch.zeros(source.shape)
+            if method != "unmodified":
+                apart = lpips.spatial(made["unmodified"], images)
+            change, rest = outside(apart, source)
             columns = {
                 "method": method, "image": range(first, first + len(images)),
                 "source": source.flatten(1).sum(1), "achieved": judge.achieved(images, source),
