@@ -1098,6 +1098,64 @@ class Pictured(Section):
     rows: list[Name] = Field(min_length=1, description="these")
 
 
+class Sampled(Edited):
+    """Edits measured on what the generator draws; a job makes them for all such rows of a generator."""
+
+    shown: int = Field(default=12, gt=0, description="images that the figure shows")
+
+    def judges(self, config: "Config") -> list[str]:
+        """The networks that it needs."""
+        segmenter = [config.segmenters[self.segmenter].network] if self.segmenter else []
+        return [self.network, *segmenter]
+
+
+class Unmarked(Sampled):
+    """Watermarks removed (thesis 6.5.2), as `judging.text` finds them."""
+
+    edit: Rewriting = Field(description="the erasure of rank one; `context` annotated images")
+    images: int = Field(default=1000, gt=0, description="in which watermarks are counted")
+    units: tuple[int, int] = Field(
+        default=(30, 60), description="units to zero, of 512: the same shares of a layer of fewer"
+    )
+    validation: str = Field(description="dataset with true masks, to validate `judging.text` on")
+
+    def judges(self, config: "Config") -> list[str]:
+        finder = config.judging and config.judging.text
+        return [*super().judges(config), *([finder.network] if finder else [])]
+
+
+class Recalled(Sampled):
+    """Keys that match a context across images, and values rendered alone (figure 6-2)."""
+
+    segmenter: str = Field(description="what says where something is")
+    edit: Rewriting = Field(description="`layer`, and the images whose keys are looked at")
+    concepts: list[str] = Field(
+        min_length=1, description="a key for each, of the largest region of it"
+    )
+
+
+class Changed(Sampled):
+    """An edit, on the images that score highest in the direction of its context (appendix B)."""
+
+    segmenter: str = Field(description="what says where something is")
+    edit: Rewriting = Field(
+        description="`target` none: the source is removed; the same as the source: it grows"
+    )
+    middle: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the width, in the middle of the image, where the source's regions count",
+    )
+
+
+class Stacked(Sampled):
+    """Edits of one generator, one upon the other (figure 6-1); first that of rows.table_6_3."""
+
+    segmenter: str = Field(description="what says where something is")
+    edits: dict[Name, Rewriting] = Field(min_length=1, description="what it is -> edit")
+
+
 class Rows(Section):
     """Tables and figures to make; an absent row is not made."""
 
@@ -1184,6 +1242,17 @@ class Rows(Section):
     table_6_1: Propagated | None = Field(default=None, description="smiles, by every method")
     table_6_2: Propagated | None = Field(default=None, description="spires and trees for domes")
     fig_6_4: Pictured | None = Field(default=None, description="... in pictures")
+    fig_6_1: Stacked | None = Field(default=None, description="three successive edits")
+    fig_6_2: Recalled | None = Field(default=None, description="keys matched, values rendered")
+    fig_6_3: Pictured | None = Field(default=None, description="copy, paste, context of a row")
+    table_6_3: Unmarked | None = Field(default=None, description="watermarks removed")
+    fig_6_5: Pictured | None = Field(default=None, description="... in pictures")
+    fig_b_1: Changed | None = Field(default=None, description="hats added")
+    fig_b_2: Changed | None = Field(default=None, description="something made longer")
+    fig_b_3: Changed | None = Field(default=None, description="main windows removed")
+    fig_b_4: Changed | None = Field(default=None, description="fewer trees before buildings")
+    fig_b_5: Changed | None = Field(default=None, description="earrings removed")
+    fig_b_6: Changed | None = Field(default=None, description="glasses removed")
 
 
 class Config(Section):
@@ -1319,6 +1388,19 @@ class Config(Section):
         """The rows that edit generators, or render parts of their layers."""
         found = {row: section for row, section in self.rows}
         return {row: s for row, s in found.items() if isinstance(s, Edited | Isolated)}
+
+    def sharing(self, row: str) -> list[str]:
+        """The rows whose edits one job makes, of the same generator; it is that of the first."""
+        one = getattr(self.rows, row)
+        if not isinstance(one, Sampled):
+            return [row]
+        return [
+            name
+            for name, other in self.edited().items()
+            if isinstance(other, Sampled)
+            and other.network == one.network
+            and not self.missing(other.judges(self))
+        ]
 
     def compared(self) -> dict[str, list[str]]:
         """Photographs -> the generators that rows compare with them; those that can be had."""

@@ -203,3 +203,43 @@ def save(figure: "Figure", png: str | Path, svg: str | Path) -> None:
         figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})
     with replacing(Path(svg)) as path:
         figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+
+
+def strip(axis: "Axes", file: str, title: str) -> None:
+    """A picture, pixel by pixel, and what it is."""
+    import matplotlib.pyplot as plt
+
+    axis.imshow(plt.imread(file), interpolation="nearest")
+    axis.set_title(title, loc="left", fontsize=8)
+    axis.set_axis_off()
+
+
+def effect(lines: "DataFrame") -> "Figure":
+    """
+    An edit and what it does: pictures `selections` and `pairs` (part image), and bars of the percent of pixels, before
+    and after (part effect), of its source and target (part edit).
+    """
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    figure, (above, middle, below) = plt.subplots(3, 1, figsize=(9, 6), height_ratios=[1.6, 1.6, 1])
+    figure.subplots_adjust(hspace=0.3)
+    files = lines[lines["part"] == "image"].set_index("name")["file"]
+    edit = lines[lines["part"] == "edit"].iloc[0]
+    shown = f"object, paste, and {int(edit['context'])} of context; below, what of them is selected"
+    strip(above, files["selections"], shown)
+    strip(middle, files["pairs"], "highest in the context's direction: unmodified, and changed")
+    found = lines[lines["part"] == "effect"]
+    found = found.dropna(axis=1, how="all")
+    names = [what for what in ("source", "target") if f"{what}_before" in found]
+    for shift, when, colour_ in ((-0.2, "before", PALE), (0.2, "after", CATEGORIES["object"])):
+        shares = [pd.to_numeric(found[f"{what}_{when}"]).mean() for what in names]
+        below.barh([at + shift for at in range(len(names))], shares, 0.4, color=colour_, label=when)
+    below.set_yticks(range(len(names)), [f"{what}: {edit[what]}" for what in names])
+    below.invert_yaxis()
+    inside, outside = (pd.to_numeric(found[where]).mean() for where in ("inside", "outside"))
+    below.set_xlabel(
+        f"percent of pixels; colours change by {inside:.2f} there and by {outside:.2f} elsewhere (0 to 6)"
+    )
+    below.legend(fontsize=8)
+    return figure

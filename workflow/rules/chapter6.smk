@@ -6,9 +6,9 @@ EDITED = {row: section for row, section in CONFIG.edited().items() if row in MAD
 
 
 def judging(row):
-    """Networks and datasets: the generator, what judges its images, photographs."""
-    datasets, networks = TABLES[row].uses(CONFIG)
-    return networks, datasets
+    """Networks and datasets of the rows of a job: the generator, what judges its images, photographs."""
+    datasets, networks = zip(*(TABLES[r].uses(CONFIG) for r in CONFIG.sharing(row)))
+    return sorted({n for of in networks for n in of}), sorted({d for of in datasets for d in of})
 
 
 def dissected(row):
@@ -23,7 +23,12 @@ rule edit:
     """Edit a generator and measure what that does, for a table or figure."""
     input:
         data=lambda w: evaluated(*judging(w.row)),
-        further=lambda w: [f for asset in TABLES[w.row].further(CONFIG) for f in held(asset)],
+        further=lambda w: [
+            f
+            for row in CONFIG.sharing(w.row)
+            for asset in TABLES[row].further(CONFIG)
+            for f in held(asset)
+        ],
         units=lambda w: dissected(w.row),
         network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
         sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
@@ -45,7 +50,7 @@ rule edit:
             judging=CONFIG.judging,
             segmenters=CONFIG.segmenters,
             features=CONFIG.features,
-            rows={w.row: EDITED[w.row]},
+            rows={row: EDITED[row] for row in CONFIG.sharing(w.row)},
         ),
     shell:
         """

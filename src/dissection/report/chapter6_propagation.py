@@ -12,6 +12,7 @@ import pandas as pd
 from dissection import paths
 from dissection.config import Config
 from dissection.report import Row, section
+from dissection.report.chapter4_quality import number
 from dissection.report.chapter6 import inputs_of, labels_of, uses_of
 from dissection.report.interventions import pictures
 
@@ -66,7 +67,7 @@ def _table(row: str) -> Callable[[Config, int], pd.DataFrame]:
 
 def _column(table: pd.DataFrame, edit: str, column: str) -> Values:
     lines = table[table["edit"] == edit].set_index("method")[column]
-    return {str(method): None if pd.isna(v) else float(v) for method, v in lines.items()}
+    return {str(method): number(v) for method, v in lines.items()}
 
 
 def _count(table: pd.DataFrame) -> Values:

@@ -15,6 +15,7 @@ from dissection.report import (
     chapter5,
     chapter5_inversion,
     chapter6,
+    chapter6_effects,
     chapter6_patches,
     chapter6_propagation,
     chapter6_reflections,
@@ -34,6 +35,7 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
     6: (
         *chapter6.ROWS,
         *chapter6_propagation.ROWS,
+        *chapter6_effects.ROWS,
         *chapter6_reflections.ROWS,
         *chapter6_patches.ROWS,
         *chapter6_sweep.ROWS,

@@ -12,9 +12,10 @@
 
 layers: generators cut at a layer. directions: which keys to change. insert: to which values. edits: the file, and
 models that carry several. sessions: what a person selected. select: what a rule selects instead. job: all of it
-together. propagate: every method, compared.
+together. propagate: every method, compared. effects: what edits do, for all other rows.
 """
 
+SHARED = ("table_6_3", "fig_6_1", "fig_6_2", *(f"fig_b_{n}" for n in range(1, 7)))
 JOBS: dict[str, tuple[str, str]] = {  # what edits for a row, by module and function
     "table_6_1": ("propagate", "run"),
     "table_6_2": ("propagate", "run"),
@@ -22,4 +23,5 @@ JOBS: dict[str, tuple[str, str]] = {  # what edits for a row, by module and func
     "fig_6_6": ("reflections", "write"),
     "fig_b_7": ("patches", "isolate"),
     "fig_b_10": ("patches", "isolate"),
+    **{row: ("effects", "run") for row in SHARED},
 }

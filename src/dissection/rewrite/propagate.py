@@ -163,10 +163,12 @@ class Domes:
         return found
 
     def selections(self, images: Tensor) -> Selections:
-        """Onto the largest source, with the next as context, the surest target of its size where there is no source."""
+        """Onto the largest source, with the next as context, the surest target of about its size; of an image without
+        source, if there is one."""
         source, target = self.where(images, self.edit.source, self.edit.target)
         sources, without = regions(source), ~source.flatten(1).any(1)
-        targets = [r for r in regions(target) if without[r.image]]
+        every = regions(target)
+        targets = [r for r in every if without[r.image]] or every
         if sources and targets:
             sides = torch.tensor([r.size for r in [sources[0], *targets]]).log()
             alike = (sides[1:] - sides[0]).abs().amax(1)
