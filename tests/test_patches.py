@@ -1,18 +1,22 @@
 """Patches rendered in isolation: what is rendered alone, where, and how many."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from conftest import REPOSITORY, every_row
 from dissection import config as model
 from dissection.errors import DissectionError
 from dissection.features import Extractor
 from dissection.networks import Preprocess, to_pixels
 from dissection.networks.progan import ProGAN, latents
 from dissection.networks.stylegan2 import StyleGAN2, doubled
-from dissection.rewrite.patches import Cut, cropped, patch_distance, places
+from dissection.rewrite.patches import Cut, cropped, patch_distances, places
 from dissection.stats import Gaussian, frechet_distance
 
 
@@ -102,7 +106,7 @@ def test_the_distance_is_of_all_patches_from_crops_of_other_images(network):
     extractor = Extractor("mini", layers, "1", Preprocess(model.Input(size=16)), torch.device("cpu"))  # fmt: skip
     cut, z = Cut(network, "layer3"), latents(1, 0, 120, 8)
     mine, others = z[:70], z[70:]
-    found = patch_distance(cut, extractor, mine, others, 8, 4)
+    found = patch_distances(network, ["layer3", "layer1"], extractor, mine, others, [4, 8], 4)
 
     def gaussian(images):
         pixels = F.interpolate(images.float(), (16, 16)) if images.shape[2] == 16 else images
@@ -112,6 +116,36 @@ def test_the_distance_is_of_all_patches_from_crops_of_other_images(network):
 
     with torch.no_grad():
         whole = cropped(to_pixels(network(others)), places(50, 25, 4, first=70), 8)
-    expected = frechet_distance(gaussian(whole), gaussian(cut.patches(mine, 8, 4)[0]))
-    assert found.total == pytest.approx(expected.total, rel=1e-3)
-    assert found.total > 0
+        same = cropped(to_pixels(network(mine)), places(70, 25, 4), 8)
+    found = found.set_index(["side", "layer"])["distance"]
+    # 4 pixels are one cell of layer3 and half a cell of layer1
+    assert list(found.index) == [(4, "image"), (4, "layer3"), (8, "image"), (8, "layer3"), (8, "layer1")]  # fmt: skip
+    for layer, patches in (("layer3", cut.patches(mine, 8, 4)[0]), ("image", same)):
+        expected = frechet_distance(gaussian(whole), gaussian(patches))
+        assert found[8, layer] == pytest.approx(expected.total, rel=1e-3)
+    assert (found > 0).all()
+
+
+def test_a_mosaic_is_of_all_patches(network, z):
+    cut = Cut(network, "layer4")
+    found = cut.mosaic(z[:3], 8)
+    assert found.shape == (3, 3, 36, 36)
+    halfway = cut.halfway(z[:3])
+    for row, column in ((0, 0), (2, 1), (3, 3)):
+        alone = cut.alone(halfway, torch.tensor([[2 * row, 2 * column]] * 3), 2)
+        part = found[:, :, 9 * row : 9 * row + 9, 9 * column : 9 * column + 9]
+        assert torch.equal(part[:, :, :8, :8], alone)
+        assert (part[:, :, 8] == 255).all()
+        assert (part[:, :, :, 8] == 255).all()
+
+
+@pytest.mark.smoke
+def test_every_row(tmp_path: Path) -> None:
+    """The rows that look at layers, made one after the other; then there is nothing to do."""
+    file = REPOSITORY / "tests" / "every_row6_layers.yaml"
+    workspace = every_row(tmp_path / "repository", file, "chapter6")
+    table = pd.read_csv(workspace.folder / "results/smoke/tables/fig_b_10.csv")
+    # a patch of 8 pixels is one cell of layer2, and two of layer4
+    assert set(table["layer"]) == {"image", "layer2", "layer4", "layer5", "layer6"}
+    assert (table["distance"] > 0).all()
+    assert workspace.planned("chapter6", "report") == set()

@@ -330,6 +330,32 @@ def moments(
 
 
 @app.command()
+def sweep(
+    config: Profile,
+    session: Annotated[Path, typer.Option(help="JSON of what is to be copied where; ours or the authors'")],
+    layers: Annotated[str, typer.Option(help="printed names, with commas")],
+    ranks: Annotated[str, typer.Option(help="numbers of directions, with commas")],
+    out: Out,
+    network: Annotated[str | None, typer.Option(help="instead of the session's")] = None,
+    images: Annotated[int, typer.Option(min=1, help="to gather moments from, and as many to measure")] = 1000,
+    steps: Annotated[int | None, typer.Option(help="instead of the session's")] = None,
+    threads: Threads = 1,
+) -> None:  # fmt: skip
+    """Make an edit at several layers and ranks: a CSV and a plot of what it achieves and what else it changes."""
+    from dissection.rewrite.sessions import read_session
+    from dissection.rewrite.sweep import write
+
+    profile, names = load(config), layers.split(",")
+    asked = read_session(session, network=network, layer=names[0], steps=steps)
+    try:
+        numbers = [int(rank) for rank in ranks.split(",")]
+    except ValueError:
+        raise DissectionError(f"--ranks {ranks}: expected numbers such as 1,3,10") from None
+    _use_threads(threads)
+    write(profile, asked, names, numbers, images, out, _device(profile))
+
+
+@app.command()
 def rewrite(
     config: Profile,
     session: Annotated[Path, typer.Option(help="JSON of what is to be copied where; ours or the authors'")],

@@ -988,6 +988,62 @@ class Rewriting(Section):
     truncation: float = Field(default=1.0, ge=0, description="psi; 1: none")
 
 
+class Swept(Edited):
+    """A rewrite at several layers and ranks."""
+
+    edit: Rewriting = Field(description="what is asked for; layer and rank are the sweep's")
+    layers: list[str] = Field(min_length=1, description="printed names")
+    ranks: list[int] = Field(min_length=1, description="numbers of directions")
+    images: int = Field(default=1000, gt=0, description="further images, to measure")
+
+
+class Reflected(Edited):
+    """A rule between two things that are apart, inverted (thesis 6.5.3, B.6)."""
+
+    dataset: str = Field(description="generated images that it was dissected on")
+    protocol: ProtocolName = Field(default="iclr2019", description="protocol of IoU")
+    concept: str = Field(default="window", description="what units add and remove")
+    surfaces: list[str] = Field(
+        default=["table", "countertop"], min_length=1, description="concepts with reflections"
+    )
+    layer: str = Field(default="layer4", description="layer of the units")
+    units: int = Field(default=20, gt=0, description="units of the highest IoU")
+    on: float = Field(default=10.0, description="value of units that add")
+    off: float = Field(default=-5.0, description="value of units that remove")
+    target: str = Field(default="layer8", description="layer whose features are swapped")
+    masks: str | None = Field(
+        default=None, description="asset with the authors' posneg.json; none: chosen by segmenter"
+    )
+    candidates: int = Field(default=1000, gt=0, description="images to choose pairs from")
+    pairs: int = Field(default=15, gt=0, description="pairs of scenes")
+    search_steps: int = Field(default=100, gt=0, description="of Adam, at each layer")
+    search_rate: float = Field(default=0.02, gt=0, description="of Adam, at each layer")
+    steps: int = Field(default=10001, gt=0, description="of Adam, at the layer of the lowest loss")
+    rate: float = Field(default=0.01, gt=0, description="of Adam, there")
+    every: int = Field(default=10, gt=0, description="steps from one projection to the next")
+    images: int = Field(default=1000, gt=0, description="further images, to measure")
+    shown: int = Field(default=6, gt=0, description="... that the figure shows")
+
+
+class Isolated(Section):
+    """Parts of layers of generators rendered alone (thesis B.7)."""
+
+    networks: dict[Name, str] = Field(min_length=1, description="published name -> generator")
+    sides: list[int] = Field(default=[32, 64, 128], min_length=1, description="pixels of patches")
+    images: int = Field(
+        default=50_000, gt=1, description="patches of each size, and as many to compare"
+    )
+    shown: int = Field(default=4, gt=0, description="images that the figures show")
+    side: int = Field(default=32, gt=0, description="pixels of the patches that they show")
+    seed: int = Field(default=1, ge=0, description="of z, and of places")
+
+
+class IsolatedShown(Section):
+    """... and what that looks like; of a row `Isolated` with this network."""
+
+    network: str = Field(description="generator")
+
+
 class Edit(Section):
     """A concept added to a photograph, or removed."""
 
@@ -1170,6 +1226,16 @@ class Rows(Section):
     )
     fig_5_7: InvertedGroups | None = Field(default=None, description="photographs by bedrooms")
     fig_5_8: InvertedGroups | None = Field(default=None, description="... by churches")
+    fig_6_6: Reflected | None = Field(default=None, description="windows and reflections")
+    fig_sweep: Swept | None = Field(default=None, description="an edit by layer and rank")
+    fig_b_7: Isolated | None = Field(
+        default=None, description="patches of StyleGAN2 rendered alone, their distances by layer"
+    )
+    fig_b_8: IsolatedShown | None = Field(default=None, description="... of churches, as pictures")
+    fig_b_9: IsolatedShown | None = Field(default=None, description="... of kitchens")
+    fig_b_10: Isolated | None = Field(default=None, description="... of Progressive GAN")
+    fig_b_11: IsolatedShown | None = Field(default=None, description="... of churches, as pictures")
+    fig_b_12: IsolatedShown | None = Field(default=None, description="... of kitchens")
     fig_slides_photo_edit: PhotoEdited | None = Field(
         default=None, description="photographs edited by units of generators adapted to them"
     )
@@ -1300,6 +1366,17 @@ class Config(Section):
             raise ValueError("omission: missing; rows of chapter 5 need it")
         if self.inverted() and self.reconstruction is None:
             raise ValueError("reconstruction: missing; rows that invert images need it")
+        rows = self.rows
+        if rows.fig_6_6 and rows.fig_6_6.segmenter is None:
+            raise ValueError("rows.fig_6_6.segmenter: missing; it says where windows are")
+        if (rows.fig_b_7 or rows.fig_b_10) and self.features is None:
+            raise ValueError("features: missing; fig_b_7 and fig_b_10 compare patches by them")
+        for name, of in (("fig_b_7", ("8", "9")), ("fig_b_10", ("11", "12"))):
+            whole = getattr(rows, name)
+            for number in of:
+                shown = getattr(rows, f"fig_b_{number}")
+                if shown and (whole is None or shown.network not in whole.networks.values()):
+                    raise ValueError(f"rows.fig_b_{number} needs rows.{name} with {shown.network}")
         return self
 
     def inverted(self) -> dict[str, Inverted | PhotoEdited]:
@@ -1307,9 +1384,10 @@ class Config(Section):
         found = ((row, getattr(section, "inverted", section)) for row, section in self.rows)
         return {row: how for row, how in found if isinstance(how, Inverted | PhotoEdited)}
 
-    def edited(self) -> dict[str, Edited]:
-        """The rows that edit generators."""
-        return {row: section for row, section in self.rows if isinstance(section, Edited)}
+    def edited(self) -> dict[str, Edited | Isolated]:
+        """The rows that edit generators, or render parts of their layers."""
+        found = {row: section for row, section in self.rows}
+        return {row: s for row, s in found.items() if isinstance(s, Edited | Isolated)}
 
     def sharing(self, row: str) -> list[str]:
         """The rows whose edits one job makes, of the same generator; it is that of the first."""
@@ -1544,6 +1622,8 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
             if isinstance(section, Forced) and name in networks:
                 yield "search.layer", config.search.layer, list(config.networks[name].layers)
+        if isinstance(section, Reflected) and section.masks is not None:
+            yield f"rows.{row}.masks", section.masks, assets
         if isinstance(section, Edited) and section.segmenter is not None:
             yield f"rows.{row}.segmenter", section.segmenter, list(config.segmenters)
         for key, rewriting in rewritings(section):
@@ -1563,8 +1643,13 @@ def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
     if isinstance(section, Units):
         for i, unit in enumerate(section.networks):
             yield f"networks.{i}.layer", unit.network, unit.layer
-    if isinstance(section, PnasFig3 | Banner | Rated):
+    if isinstance(section, PnasFig3 | Banner | Rated | Reflected):
         yield "layer", section.network, section.layer
+    if isinstance(section, Swept):
+        for layer in section.layers:
+            yield "layers", section.network, layer
+    if isinstance(section, Reflected):
+        yield "target", section.network, section.target
     if isinstance(section, Edited):
         for key, rewriting in rewritings(section):
             yield f"{key}.layer", section.network, rewriting.layer

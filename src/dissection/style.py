@@ -184,6 +184,19 @@ def pairs(rows: "Sequence[Sequence[Axes]]", lines: "DataFrame") -> None:
     )  # fmt: skip
 
 
+def sweep(axis: "Axes", lines: "DataFrame", efficacy: str, label: str) -> None:
+    """Efficacy of edits against what else they change: a line a layer, a point a rank."""
+    colours = [*CATEGORIES.values(), PALE, INK]
+    for number, (layer, some) in enumerate(lines.groupby("layer", sort=False)):
+        colour = colours[number % len(colours)]
+        axis.plot(some["change"], some[efficacy], "o-", color=colour, label=layer)
+        for x, y, rank in zip(some["change"], some[efficacy], some["rank"], strict=True):
+            axis.annotate(str(rank), (x, y), (4, 4), textcoords="offset points", fontsize=8)
+    axis.set_xlabel("change elsewhere (sum over colours from -1 to 1)")
+    axis.set_ylabel(label)
+    axis.legend(title="layer; points: rank", fontsize=8)
+
+
 def save(figure: "Figure", png: str | Path, svg: str | Path) -> None:
     """Write both files, without date or version, each beside and then renamed."""
     with replacing(Path(png)) as path:

@@ -11,6 +11,14 @@ def judging(row):
     return sorted({n for of in networks for n in of}), sorted({d for of in datasets for d in of})
 
 
+def dissected(row):
+    """What a row goes by that picks units, as it does for its table."""
+    if "units" not in MADE[row]:
+        return []
+    files = ("iou.safetensors", "concepts.csv")
+    return [units(EDITED[row].dataset, EDITED[row].network, name) for name in files]
+
+
 rule edit:
     """Edit a generator and measure what that does, for a table or figure."""
     input:
@@ -21,6 +29,7 @@ rule edit:
             for asset in TABLES[row].further(CONFIG)
             for f in held(asset)
         ],
+        units=lambda w: dissected(w.row),
         network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
         sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
     output:
@@ -40,6 +49,7 @@ rule edit:
             *judging(w.row),
             judging=CONFIG.judging,
             segmenters=CONFIG.segmenters,
+            features=CONFIG.features,
             rows={row: EDITED[row] for row in CONFIG.sharing(w.row)},
         ),
     shell:

@@ -81,7 +81,7 @@ def evaluation_settings(networks, datasets, **more):
     return settings(
         seed=CONFIG.seed,
         device=CONFIG.device,
-        **images_settings(datasets),
+        **{k: v for k, v in images_settings(datasets).items() if k not in more},
         networks={n: CONFIG.networks[n].model_dump(mode="json") for n in networks},
         **more,
     )

@@ -16,7 +16,10 @@ from dissection.report import (
     chapter5_inversion,
     chapter6,
     chapter6_effects,
+    chapter6_patches,
     chapter6_propagation,
+    chapter6_reflections,
+    chapter6_sweep,
     interventions,
 )
 
@@ -29,7 +32,14 @@ CHAPTERS: dict[int, tuple[Row, ...]] = {
         *chapter4_rating.ROWS,
     ),
     5: (*chapter5.ROWS, *chapter5_inversion.ROWS),
-    6: (*chapter6.ROWS, *chapter6_propagation.ROWS, *chapter6_effects.ROWS),
+    6: (
+        *chapter6.ROWS,
+        *chapter6_propagation.ROWS,
+        *chapter6_effects.ROWS,
+        *chapter6_reflections.ROWS,
+        *chapter6_patches.ROWS,
+        *chapter6_sweep.ROWS,
+    ),
 }
 ROWS: dict[str, Row] = {row.id: row for rows in CHAPTERS.values() for row in rows}
 

@@ -2,26 +2,36 @@
 
     cut = Cut(network, "layer4")
     alone, whole = cut.patches(z, side=16, seed=1)           # (n, 3, 16, 16) uint8, the same places of the same images
-    distance = patch_distance(cut, extractor, z, others, side=16, seed=1)
+    cut.mosaic(z, side=16)                                   # (n, 3, h, w) uint8: every part of images, each alone
+    patch_distances(network, ["layer4"], extractor, z, others, sides=[16], seed=1)
 
 A crop of the features goes through the rest of the generator as if there were nothing around it. A low Fréchet
 distance from crops of whole images says that neighbouring places hardly depend on one another. Features are those that
 the layer puts out; a StyleGAN2's image so far, which later layers add to, is cropped along with them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import pad
+from tqdm import tqdm
 
+from dissection.config import Config, Isolated
 from dissection.errors import DissectionError
-from dissection.features import Extractor
-from dissection.networks import to_pixels
+from dissection.features import Extractor, load_extractor
+from dissection.networks import module_of, to_pixels
+from dissection.networks.progan import latents
 from dissection.networks.stylegan2 import State, StyleGAN2, doubled
+from dissection.paths import replacing
 from dissection.probe import split
-from dissection.stats import FrechetDistance, Gaussian, frechet_distance
+from dissection.rewrite.job import latent_of
+from dissection.stats import Gaussian, frechet_distance
 
 BATCH = 50
 
@@ -66,22 +76,41 @@ class Cut:
         halfway = self.halfway(z.to(next(self.network.parameters()).device))
         whole = to_pixels(halfway.render(halfway.maps))
         cells, pixels = halfway.maps[0].shape[2], whole.shape[2]
+        crop = self.cells(halfway, side, pixels)
+        at = places(len(z), cells - crop + 1, seed, first)
+        return self.alone(halfway, at, crop), cropped(whole, at * pixels // cells, side)
+
+    def cells(self, halfway: Halfway, side: int, pixels: int) -> int:
+        """How many a side of `side` pixels is of images of `pixels`."""
+        cells = halfway.maps[0].shape[2]
         crop = side * cells // pixels
         if crop * pixels != side * cells or not 0 < crop <= cells:
             raise DissectionError(
                 f"patches of {side} pixels: {self.layer} has {cells} cells for {pixels} pixels;"
                 f" choose a multiple of {pixels // cells} up to {pixels}"
             )
-        at = places(len(z), cells - crop + 1, seed, first)
-        crops = [cropped(m, at * (m.shape[2] // cells), crop * m.shape[2] // cells) for m in halfway.maps]  # fmt: skip
-        alone = to_pixels(halfway.render(crops))
-        return alone, cropped(whole, at * pixels // cells, side)
+        return crop
 
     @torch.inference_mode()
-    def crops(self, z: Tensor, side: int, seed: int, first: int = 0) -> Tensor:
-        """(n, 3, side, side) uint8 anywhere in whole images."""
-        whole = to_pixels(self.network(z.to(next(self.network.parameters()).device)))
-        return cropped(whole, places(len(z), whole.shape[2] - side + 1, seed, first), side)
+    def alone(self, halfway: Halfway, at: Tensor, crop: int) -> Tensor:
+        """(n, 2) row and column of a crop of each image's features -> (n, 3, side, side) uint8."""
+        times = [m.shape[2] // halfway.maps[0].shape[2] for m in halfway.maps]
+        maps = zip(halfway.maps, times, strict=True)
+        return to_pixels(halfway.render([cropped(m, at * k, crop * k) for m, k in maps]))
+
+    @torch.inference_mode()
+    def mosaic(self, z: Tensor, side: int) -> Tensor:
+        """(n, size) -> (n, 3, H, W) uint8: images of parts of `side` pixels, each rendered alone, a white line about
+        them."""
+        halfway = self.halfway(z.to(next(self.network.parameters()).device))
+        pixels = halfway.render(halfway.maps).shape[2]
+        crop, count = self.cells(halfway, side, pixels), pixels // side
+        steps = range(0, count * crop, crop)
+        rows = []
+        for row in steps:
+            parts = [self.alone(halfway, torch.tensor([[row, x]] * len(z)), crop) for x in steps]
+            rows.append(torch.cat([pad(part, (0, 1, 0, 1), value=255) for part in parts], 3))
+        return torch.cat(rows, 2)
 
 
 def _halfway(network: StyleGAN2, layer: str, z: Tensor) -> Halfway:
@@ -122,14 +151,75 @@ def cropped(maps: Tensor, at: Tensor, side: int) -> Tensor:
     return maps[image, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
-def patch_distance(
-    cut: Cut, extractor: Extractor, z: Tensor, others: Tensor, side: int, seed: int
-) -> FrechetDistance:
-    """Fréchet distance of patches of z, rendered alone, from crops anywhere in images of `others`; (n, size) both."""
-    alone, whole = (Gaussian(extractor.units, extractor.device) for _ in range(2))
-    for first in range(0, len(z), BATCH):
-        alone.add(extractor(cut.patches(z[first : first + BATCH], side, seed, first)[0]))
-    for first in range(0, len(others), BATCH):
-        some = others[first : first + BATCH]
-        whole.add(extractor(cut.crops(some, side, seed, len(z) + first)))
-    return frechet_distance(whole, alone)
+def patch_distances(
+    network: nn.Module, layers: Sequence[str], extractor: Extractor, z: Tensor, others: Tensor, sides: Sequence[int],
+    seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Columns side, layer, distance: the Fréchet distance of patches of z, rendered alone from a layer, from crops
+    anywhere in images of `others`, (n, size) both; layer `image`: of crops of whole images of z. Lines for patches that
+    are not whole cells of a layer are left out.
+    """
+    device = next(network.parameters()).device
+    found: dict[tuple[int, str], Gaussian] = {}
+
+    def add(side: int, name: str, patches: Tensor) -> None:
+        key = (side, name)
+        if key not in found:
+            found[key] = Gaussian(extractor.units, extractor.device)
+        found[key].add(extractor(patches))
+
+    cuts = {layer: Cut(network, layer) for layer in layers}
+    batches = [(name, first, part) for name, every in (("image", z), ("others", others))
+               for first, part in zip(range(0, len(every), BATCH), every.split(BATCH), strict=True)]  # fmt: skip
+    for name, first, part in tqdm(batches, "patches", unit="batch", mininterval=1):
+        with torch.inference_mode():
+            whole = to_pixels(network(part.to(device)))
+        pixels, number = whole.shape[2], first + (len(z) if name == "others" else 0)
+        for side in sides:
+            at = places(len(part), pixels - side + 1, seed, number)
+            add(side, name, cropped(whole, at, side))
+        for layer, cut in cuts.items() if name == "image" else ():
+            with torch.inference_mode():
+                halfway = cut.halfway(part.to(device))
+            cells = halfway.maps[0].shape[2]
+            for side in sides:
+                if side % (pixels // cells) == 0:
+                    crop = cut.cells(halfway, side, pixels)
+                    at = places(len(part), cells - crop + 1, seed, first)
+                    add(side, layer, cut.alone(halfway, at, crop))
+    lines = [
+        {"side": side, "layer": layer, "distance": frechet_distance(found[side, "others"], g).total}
+        for (side, layer), g in found.items()
+        if layer != "others"
+    ]
+    return pd.DataFrame(lines).sort_values("side", kind="stable", ignore_index=True)
+
+
+def isolate(config: Config, row: str, out: Path, device: torch.device) -> None:
+    """Write distances.csv and, of each network, pictures of some images whole and from patches alone, by layer."""
+    spec: Isolated = getattr(config.rows, row)
+    extractor = load_extractor(config, device)
+    tables = []
+    with replacing(out) as folder:
+        folder.mkdir()
+        for name, generator in spec.networks.items():
+            network = module_of(config, generator, device)
+            paths = [path.partition(".")[0] for path in config.networks[generator].layers.values()]
+            if isinstance(network, StyleGAN2):
+                paths = paths[:-1]  # nothing is left to render the last one's features
+            z = latents(spec.seed, 0, 2 * spec.images, latent_of(network))
+            table = patch_distances(
+                network, paths, extractor, z[: spec.images], z[spec.images :], spec.sides, spec.seed
+            )
+            tables.append(table.assign(scene=name, features=extractor.name))
+            shown = z[: spec.shown]
+            with torch.inference_mode():
+                strips = {"image": pad(to_pixels(network(shown.to(device))), (0, 1), value=255)}
+            for path in paths:
+                strips[path] = Cut(network, path).mosaic(shown, spec.side)
+            for layer, strip in strips.items():
+                pixels = torch.cat(list(strip), 2).permute(1, 2, 0).cpu().numpy()
+                Image.fromarray(pixels).save(folder / f"{name} {layer}.png")
+        pd.concat(tables).to_csv(
+            folder / "distances.csv", index=False, lineterminator="\n", float_format="%.6g"
+        )
