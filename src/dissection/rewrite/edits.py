@@ -11,6 +11,7 @@ added first, or removed in between, does not matter.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,15 +57,17 @@ class Edit:
     def save(self, path: Path) -> None:
         tensors = {"directions": self.directions, "lambda": self.change}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        # in one piece: several are written in an order that differs from run to run
+        about = json.dumps({"weight": self.weight, **self.provenance}, sort_keys=True)
         with replacing(path) as beside:
-            save_file(tensors, beside, {"weight": self.weight, **self.provenance})
+            save_file(tensors, beside, {"edit": about})
 
     @classmethod
     def load(cls, path: Path) -> "Edit":
         """Raises DissectionError if the file is not an edit."""
         try:
             with safe_open(path, "pt") as file:
-                provenance = dict(file.metadata() or {})
+                provenance = dict(json.loads((file.metadata() or {})["edit"]))
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             weight, directions, change = (
                 provenance.pop("weight"), found.pop("directions"), found.pop("lambda")
@@ -74,7 +77,7 @@ class Edit:
             right = right and bool(directions.isfinite().all() and change.isfinite().all())
         except FileNotFoundError:
             raise DissectionError(f"edit {path}: no such file") from None
-        except (SafetensorError, KeyError, OSError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
             raise DissectionError(f"edit {path}: cannot be read as an edit ({error})") from None
         if not right:
             raise DissectionError(
