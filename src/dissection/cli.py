@@ -453,6 +453,7 @@ def page(
 
     profile = load(config)
     entry = _dissection(profile, dataset, network)
+    _use_threads(1)  # images are drawn one by one, whose rounding must not depend on `threads`
     images: Dataset
     if dataset in profile.generated:
         images = generated_of(profile, entry, torch.device("cpu"))
