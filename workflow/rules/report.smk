@@ -37,7 +37,10 @@ rule report:
         tables=expand(table("{row}"), row=ROWS),
         figures=expand(figure("{row}", "svg"), row=ROWS),
         summaries=[str(paths.units(PROFILE, *names) / "summary.json") for names in DISSECTIONS],
-        published=sorted(map(str, Path("src/dissection/published").rglob("*.[cy]*"))),
+        published=[
+            "src/dissection/published/paper.yaml",
+            *sorted(map(str, Path("src/dissection/published").rglob("*.csv"))),
+        ],
         looks=["src/dissection/report/report.html", "src/dissection/style.css"],
         sources=sources("dissection.report.page"),
     output:
