@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -199,12 +199,7 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 @app.command()
 def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
-    from dissection.intervene import JOBS
-
-    if row not in JOBS:
-        raise DissectionError(f"row {row}: nothing to intervene for; choices: {', '.join(JOBS)}")
-    module, job = JOBS[row]
-    run = getattr(import_module(f"dissection.intervene.{module}"), job)
+    run = _job("intervene", row, "nothing to intervene for")
     profile = load(config)
     _use_threads(threads)
     run(profile, row, out, _device(profile), threads)
@@ -299,12 +294,7 @@ def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 @app.command()
 def edit(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Edit a generator and measure what that does, for a table or figure."""
-    from dissection.rewrite import JOBS
-
-    if row not in JOBS:
-        raise DissectionError(f"row {row}: edits nothing; choices: {', '.join(JOBS)}")
-    module, job = JOBS[row]
-    run = getattr(import_module(f"dissection.rewrite.{module}"), job)
+    run = _job("rewrite", row, "edits nothing")
     profile = load(config)
     _use_threads(threads)
     run(profile, row, out, _device(profile))
@@ -639,6 +629,15 @@ def _device(profile: Config):
     if profile.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(profile.device)
+
+
+def _job(package: str, row: str, problem: str) -> Callable[..., None]:
+    """What measures a row, by the JOBS of a package. Raises DissectionError, naming the problem, if nothing does."""
+    jobs = import_module(f"dissection.{package}").JOBS
+    if row not in jobs:
+        raise DissectionError(f"row {row}: {problem}; choices: {', '.join(jobs)}")
+    module, job = jobs[row]
+    return getattr(import_module(f"dissection.{package}.{module}"), job)
 
 
 def _use_threads(threads: int) -> None:

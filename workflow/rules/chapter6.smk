@@ -11,7 +11,7 @@ def judging(row):
     return sorted({n for of in networks for n in of}), sorted({d for of in datasets for d in of})
 
 
-def dissected(row):
+def picked(row):
     """What a row goes by that picks units, as it does for its table."""
     if "units" not in MADE[row]:
         return []
@@ -29,7 +29,7 @@ rule edit:
             for asset in TABLES[row].further(CONFIG)
             for f in held(asset)
         ],
-        units=lambda w: dissected(w.row),
+        units=lambda w: picked(w.row),
         network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
         sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
     output:
