@@ -11,10 +11,11 @@ idle does better.
 import torch
 
 from dissection.config import Input
+from dissection.features import Features, Target
 from dissection.networks import Preprocess
 from dissection.networks.progan import ProGAN, latents
 from dissection.networks.vgg import vgg16
-from dissection.omit.inversion import Features, Layers, Steps, Target, relax
+from dissection.omit.inversion import Layers, Steps, relax
 from gan_dissection_speed import DEVICE, PUBLISHED, seconds
 
 BATCHES, STEPS = (1, 4, 16), 12

@@ -109,7 +109,7 @@ def test_concepts_by_name() -> None:
         objects.number_of(concepts, "ghost")
 
 
-def test_maps_and_strips() -> None:
+def test_maps() -> None:
     maps = torch.arange(12.0).view(2, 2, 3)
     for size, high, wide in (((1, 1), 1 / 2, 1 / 3), ((2, 1), 1 / 3, 1 / 3)):  # of a cell
         lines = objects.map_lines(maps, "change", size)
@@ -122,8 +122,6 @@ def test_maps_and_strips() -> None:
         assert np.allclose(at["x"] * wide, lines["x"])
         places = at[["example", "y", "x", "change"]].itertuples(index=False)
         assert all(maps[i, y, x] == v for i, y, x, v in places)
-    images = torch.arange(2 * 3 * 4 * 5).view(2, 3, 4, 5)
-    assert np.array_equal(objects.strip(images), np.concatenate(list(images), 2))
     assert objects.most(torch.tensor([1, 5, 5, 2]), 3).tolist() == [1, 2, 3]
 
 

@@ -1,7 +1,11 @@
 """Results are written beside their place and renamed."""
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from dissection.files import write_png
 from dissection.paths import replacing
 
 
@@ -22,3 +26,12 @@ def test_what_a_killed_job_left_is_cleared_away(tmp_path):
         assert not beside.exists()
         beside.write_text("whole")
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_picture_has_rows_of_images_side_by_side(tmp_path):
+    rows = torch.randint(0, 256, (2, 3, 3, 4, 5), dtype=torch.uint8)
+    for order, drawn in ("RGB", rows), ("BGR", rows.flip(2)):
+        write_png(tmp_path / "a.png", *drawn, order=order)
+        picture = np.asarray(Image.open(tmp_path / "a.png"))
+        assert picture.shape == (8, 15, 3)
+        assert np.array_equal(picture[4:, 10:], rows[1, 2].permute(1, 2, 0))

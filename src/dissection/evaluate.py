@@ -19,9 +19,9 @@ from dissection.assets import asset_path
 from dissection.config import Config, Input
 from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv
 from dissection.networks import Preprocess, network_of
 from dissection.networks.train import evaluate, examples, of_classes
-from dissection.paths import replacing
 from dissection.probe import Probe
 
 BATCH = 100
@@ -67,7 +67,7 @@ def accuracies(config: Config, out: Path, device: torch.device) -> None:
             }
         lines.append(line)
     columns = ["network", "parameters", "dataset", "images", "classes", "top1"]
-    _write(
+    write_csv(
         pd.DataFrame(lines, columns=columns).astype({"images": "Int64", "classes": "Int64"}), out
     )
 
@@ -116,7 +116,7 @@ def transfer(config: Config, row: str, out: Path, device: torch.device) -> None:
             "classes": len(sets[0].classes), "train_images": len(sets[0]),
             "test_images": len(sets[1]), "accuracy": accuracy,
         })  # fmt: skip
-    _write(pd.DataFrame(lines), out)
+    write_csv(pd.DataFrame(lines), out)
 
 
 def _kept(probe: Probe, layer: str, batch: torch.Tensor) -> np.ndarray:
@@ -145,8 +145,3 @@ def _classes(config: Config, name: str) -> list[str]:
         raise DissectionError(
             f"{manifest}: does not say the classes of {path.stem}; ship it"
         ) from None
-
-
-def _write(table: pd.DataFrame, out: Path) -> None:
-    with replacing(out) as path:
-        table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")

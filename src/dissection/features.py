@@ -9,7 +9,7 @@ One path for the published FID Inception and for the small network of the smoke 
 table calls the features, for only the first gives an FID.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -82,3 +82,47 @@ def stretch(images: Tensor, size: int) -> Tensor:
         right = images.index_select(axis, (low + 1).clamp(max=length - 1))
         images = left + (right - left) * (weight if axis == -1 else weight[:, None])
     return images
+
+
+class Features:
+    """V: what a layer of a network of images says of images of any size."""
+
+    def __init__(self, network: nn.Module, layer: str, preprocess: Preprocess, raw: bool = False):
+        """raw: the network is shown images from -1 to 1, as by the authors' code, not normalised as it was trained."""
+        self.network, self.layer = network.eval().requires_grad_(False), layer
+        self.preprocess, self.raw = preprocess, raw
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if not self.raw:
+            pixels = images.add(1).mul(127.5)
+            images = self.preprocess.normalise(
+                pixels if self.preprocess.order == "RGB" else pixels.flip(1)
+            )
+        with Probe(self.network, [self.layer], stop=True) as probe:
+            probe(images)
+            return probe.kept[self.layer]
+
+
+class Target:
+    """l(x, .) = |x - .| + lambda_V |V(x) - V(.)| (eq. 5.5) of images x; without V, of pixels alone."""
+
+    def __init__(
+        self,
+        images: Tensor,
+        features: Callable[[Tensor], Tensor] | None = None,
+        weight: float = 1.0,
+        squared: bool = False,
+    ):
+        """squared: |V(x) - V(.)|^2 instead. The authors' loss of method e has this with the encoder as V, and 0.25."""
+        self.images, self.features, self.weight, self.squared = images, features, weight, squared
+        with torch.no_grad():
+            self.wanted = None if features is None else features(images)
+
+    def __call__(self, made: Tensor) -> Tensor:
+        """(n, 3, h, h) -> (n,), each image against its own."""
+        found = (made - self.images).abs().flatten(1).mean(1)
+        if self.features is not None and self.wanted is not None:
+            apart = (self.features(made) - self.wanted).flatten(1)
+            apart = apart.square() if self.squared else apart.abs()
+            found = found + self.weight * apart.mean(1)
+        return found

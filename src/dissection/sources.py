@@ -21,12 +21,12 @@ def sources(*modules: str) -> list[str]:
         module = waiting.pop()
         if module not in found | SETTINGS:
             found.add(module)
-            waiting += _imports(module)
+            waiting += imports(module)
     return sorted(f"src/{_file(module).relative_to(PACKAGE.parent)}" for module in found)
 
 
 @cache
-def _imports(module: str) -> set[str]:
+def imports(module: str) -> set[str]:
     """Modules of this package that a module imports, at its head or in a function."""
     names = set()
     for node in ast.walk(ast.parse(_file(module).read_text(), _file(module))):

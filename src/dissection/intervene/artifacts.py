@@ -24,10 +24,9 @@ from dissection.config import Config, Input, Quality
 from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
 from dissection.features import features, load_extractor
+from dissection.files import write_csv, write_png
 from dissection.intervene.generator import Generator, Intervention, only
-from dissection.intervene.importance import write_png
 from dissection.intervene.quality import ablated_distances, draw, most_active, unit_distances
-from dissection.intervene.subject import write_csv
 from dissection.networks import Preprocess, module_of
 from dissection.networks.progan import latents
 from dissection.paths import replacing
@@ -77,7 +76,7 @@ def judge(config: Config, network: str, out: Path, device: torch.device) -> None
     state = generator.head(z[shown[:SHOWN]])
     for name, units in sets.items():
         images = generator.images(state, ablation(units, by_unit))
-        write_png("RGB", torch.cat(list(images), 2), out / f"{name}.png")
+        write_png(out / f"{name}.png", images)
     compared = shown[:: max(1, len(shown) // spec.pairs)][: spec.pairs]
     changes = {ARTIFACT: ablation(artifact, by_unit), RANDOM: ablation(sets["random"], by_unit)}
     write_pairs(generator, z, compared, changes, config.seed, network, out)
@@ -134,7 +133,7 @@ def write_pairs(generator: Generator, z: Tensor, images: Tensor, changes: dict[s
         right = int(random.randint(2))  # the ablated one is there
         gap = torch.full_like(two[0][..., : max(1, two[0].shape[-1] // 16)], 255)
         picture = torch.cat([two[1 - right], gap, two[right]], 2)
-        write_png("RGB", picture, out / "pairs" / f"{pair:04d}.png")
+        write_png(out / "pairs" / f"{pair:04d}.png", picture[None])
         lines.append((pair, name, int(images[i]), ("left", "right")[right]))
     table = pd.DataFrame(lines, columns=["pair", "set", "image", "ablated"])
     write_csv(table, out / "questions.csv")

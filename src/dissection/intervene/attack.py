@@ -24,8 +24,9 @@ from dissection import paths
 from dissection.config import Config
 from dissection.data import dataset_of
 from dissection.errors import DissectionError
-from dissection.intervene.importance import map_table, write_png
-from dissection.intervene.subject import class_number, load_subject, write_csv
+from dissection.files import write_csv, write_png
+from dissection.intervene.importance import map_table
+from dissection.intervene.subject import class_number, load_subject
 from dissection.probe import Probe
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -213,4 +214,4 @@ def _write_example(out: Path, order: str, original: Tensor, adversarial: Tensor)
         "difference": 0.5 + 0.5 * change / change.abs().max(),
     }
     for name, x in shown.items():
-        write_png(order, (255 * x).round().byte(), out / f"{name}.png")
+        write_png(out / f"{name}.png", (255 * x[None]).round().byte(), order=order)

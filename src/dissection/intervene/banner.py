@@ -23,11 +23,10 @@ from dissection.config import Config
 from dissection.data import Dataset, dataset_of
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.intervene.generator import Generator, Intervention, heads, label_maps, only
-from dissection.intervene.importance import write_png
-from dissection.intervene.objects import most, number_of, strip
+from dissection.intervene.objects import most, number_of
 from dissection.intervene.quality import most_active
-from dissection.intervene.subject import write_csv
 from dissection.intervene.variants import square
 from dissection.networks import module_of
 from dissection.networks.progan import latents
@@ -155,7 +154,7 @@ def remove_banner(config: Config, row: str, out: Path, device: torch.device, thr
     state = generator.head(z_test[shown])
     without = Intervention(only(order[:count], state[0].shape[1]))
     for name, change in ("before", None), ("after", without):
-        write_png("RGB", strip(generator.images(state, change)), out / f"{name}.png")
+        write_png(out / f"{name}.png", generator.images(state, change))
 
 
 def find(

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -24,8 +23,9 @@ from dissection.config import Config
 from dissection.data import Dataset, dataset_of
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.generated import Generated, z_of
-from dissection.intervene.subject import Subject, load_subject, write_csv
+from dissection.intervene.subject import Subject, load_subject
 from dissection.networks import module_of, to_pixels
 from dissection.probe import Probe
 from dissection.segment import Segmenter, segmenter_of
@@ -148,8 +148,8 @@ def detect_drawn(config: Config, row: str, out: Path, device: torch.device, thre
     missed = with_it[with_it["peak"] <= threshold].nlargest(SHOWN, "area")
     for kind, chosen in (("right", with_it.nlargest(SHOWN, "peak")), ("missed", missed)):
         for i, index in enumerate(chosen["image"]):
-            with paths.replacing(out / f"{kind}_{i}.png") as path:
-                Image.fromarray(tested.image(index)).save(path, "PNG")
+            image = torch.from_numpy(tested.image(index)).permute(2, 0, 1)
+            write_png(out / f"{kind}_{i}.png", image[None])
 
 
 def areas_and_peaks(

@@ -13,7 +13,6 @@ equally many images are ranked by what they cost its mean log odds on its images
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -22,14 +21,9 @@ from torch import Tensor
 from dissection.config import Config
 from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.intervene.ablation import Ablation
-from dissection.intervene.subject import (
-    Subject,
-    class_number,
-    load_subject,
-    write_csv,
-)
-from dissection.paths import replacing
+from dissection.intervene.subject import Subject, class_number, load_subject
 
 BATCH = 20  # images; what is kept for each is (units, outputs of the linear layer)
 
@@ -229,7 +223,7 @@ def single_image(config: Config, row: str, out: Path, device: torch.device, thre
     columns = ["image", "class", "prediction", "changing", "chosen"]
     write_csv(images[columns], out / "images.csv")
     write_csv(map_table(state.activations[0], changes.nonzero()[:, 0].tolist()), out / "maps.csv")
-    write_png(subject.preprocess.order, pixels[0], out / "image.png")
+    write_png(out / "image.png", pixels[:1], order=subject.preprocess.order)
 
 
 def map_table(activations: Tensor, units: Sequence[int]) -> pd.DataFrame:
@@ -238,15 +232,6 @@ def map_table(activations: Tensor, units: Sequence[int]) -> pd.DataFrame:
     y, x = np.mgrid[:h, :w].reshape(2, 1, -1).repeat(len(units), 1).reshape(2, -1)
     values = activations[list(units)].cpu().numpy().ravel()
     return pd.DataFrame({"unit": np.repeat(units, h * w), "y": y, "x": x, "activation": values})
-
-
-def write_png(order: str, pixels: Tensor, out: Path) -> None:
-    """pixels: (3, h, w) uint8, RGB or BGR."""
-    image = pixels.permute(1, 2, 0).cpu().numpy()
-    done, data = cv2.imencode(".png", image[..., ::-1] if order == "RGB" else image)
-    assert done
-    with replacing(out) as path:
-        path.write_bytes(data.tobytes())
 
 
 def _targets(dataset: Dataset, indices: range, device: torch.device) -> Tensor:

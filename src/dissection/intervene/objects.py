@@ -18,6 +18,7 @@ from dissection import paths
 from dissection.config import Config
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.intervene.causal import (
     Insertions,
     average_causal_effect,
@@ -31,8 +32,6 @@ from dissection.intervene.causal import (
     trace,
 )
 from dissection.intervene.generator import Generator, Intervention, locations, only, sweep
-from dissection.intervene.importance import write_png
-from dissection.intervene.subject import write_csv
 from dissection.networks import module_of
 from dissection.networks.progan import latents
 from dissection.segment import Segmenter, segmenter_of
@@ -160,7 +159,7 @@ def _removal(
     first, alpha = next(iter(orders.values()))
     for n, change in zip(spec.shown, removals(first, spec.shown, alpha), strict=True):
         images = scenes.generator.images(state, change)
-        write_png("RGB", strip(images), out / f"ablated_{n:03d}.png")
+        write_png(out / f"ablated_{n:03d}.png", images)
     present = table["before"] / images[0, 0].numel()
     table = table.assign(images=len(z), present=present, removed=0.0 - table["change"])
     columns = ["order", "units", "concept", "images", "present", "removed", "interval"]
@@ -192,7 +191,7 @@ def remove_each(config: Config, row: str, out: Path, device: torch.device, threa
         state = scenes.generator.head(z[most(counts.before[:, 0])])
         for part, change in ("before", None), ("after", Intervention(alpha)):
             images = scenes.generator.images(state, change)
-            write_png("RGB", strip(images), out / f"{name}_{part}.png")
+            write_png(out / f"{name}_{part}.png", images)
     write_csv(pd.DataFrame(rows), out / "removal.csv")
 
 
@@ -238,7 +237,7 @@ def _insertion(
     where = locations(h, w, size)[place[chosen]]
     there = Intervention(change.alpha, change.value, where)
     for name, force in ("before", None), ("after", there):
-        write_png("RGB", strip(scenes.generator.images(state, force)), out / f"{name}.png")
+        write_png(out / f"{name}.png", scenes.generator.images(state, force))
     share = found.change[chosen].double() / found.before.double().mean()
     write_csv(map_lines(share, "change", size), out / "maps.csv")
 
@@ -289,7 +288,7 @@ def follow(config: Config, row: str, out: Path, device: torch.device, threads: i
     chosen = most(last.amax((1, 2)) - last.amin((1, 2)))
     write_csv(map_lines(last[chosen], "effect", size), out / "maps.csv")
     images = scenes.generator.images(scenes.generator.head(z[chosen]))
-    write_png("RGB", strip(images), out / "before.png")
+    write_png(out / "before.png", images)
 
 
 def _by_iou(iou: Tensor) -> Tensor:
@@ -299,11 +298,6 @@ def _by_iou(iou: Tensor) -> Tensor:
 def most(amount: Tensor, n: int = SHOWN) -> Tensor:
     """Numbers of the images that have most of something, the most first."""
     return amount.argsort(descending=True, stable=True)[:n]
-
-
-def strip(images: Tensor) -> Tensor:
-    """(n, 3, h, w) -> (3, h, n w), side by side."""
-    return torch.cat(list(images), 2)
 
 
 def map_lines(maps: Tensor, column: str, size: tuple[int, int]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dissection import paths
 from dissection.config import Config, Edit, PhotoEdited
+from dissection.files import write_csv, write_png
 from dissection.intervene.causal import high_values
 from dissection.intervene.generator import (
     Intervention,
@@ -27,9 +28,7 @@ from dissection.intervene.generator import (
     locations,
     only,
 )
-from dissection.intervene.importance import write_png
-from dissection.intervene.objects import BATCH, Scenes, load_scenes, number_of, read_units, strip
-from dissection.intervene.subject import write_csv
+from dissection.intervene.objects import BATCH, Scenes, load_scenes, number_of, read_units
 
 
 def edit(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
@@ -62,7 +61,7 @@ def edit(config: Config, row: str, out: Path, device: torch.device, threads: int
             plain, edited = images[""], images[name]
             table = measure(scenes, e.concept, where[name], photographs, plain, edited)
             lines.append(table.assign(edit=name, generator=generator))
-            write_png("RGB", strip(edited), out / f"{name}_{generator}.png")
+            write_png(out / f"{name}_{generator}.png", edited)
     write_csv(pd.concat(lines).query("cells > 0"), out / "edits.csv")
     cells = pd.concat(
         pd.DataFrame(of.nonzero().tolist(), columns=["example", "y", "x"]).assign(edit=name)

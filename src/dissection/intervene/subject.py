@@ -3,14 +3,11 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dissection import paths
 from dissection.config import Config
 from dissection.data import Dataset
 from dissection.errors import DissectionError
@@ -66,8 +63,3 @@ def class_number(classes: Sequence[str], name: str, key: str) -> int:
     if name not in classes:
         raise DissectionError(f"{key}: no class {name!r}; choices: {', '.join(classes)}")
     return list(classes).index(name)
-
-
-def write_csv(table: pd.DataFrame, out: Path) -> None:
-    with paths.replacing(out) as path:
-        table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from dissection.config import Config
 from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
-from dissection.intervene.subject import write_csv
+from dissection.files import write_csv
 from dissection.networks import module_of, to_pixels
 from dissection.networks.progan import latents
 from dissection.stats import Patches, sliced_wasserstein

@@ -17,10 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu, softplus
 from tqdm import tqdm
@@ -28,6 +26,7 @@ from tqdm import tqdm
 from dissection.config import Adversarial, Config, Input
 from dissection.data import Dataset
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
 from dissection.networks.stylegan import DECAY, StyleGAN, ToRGB
@@ -478,8 +477,7 @@ def _fit(
             row |= dict(zip(names, values.nanmean(0).tolist(), strict=True))
             curve.append(row)
             progress.set_postfix(pixels=row["pixels"], critic=row["critic_loss"])
-            with replacing(out / "curve.csv") as path:
-                pd.DataFrame(curve).to_csv(path, index=False, float_format="%.6g")
+            write_csv(pd.DataFrame(curve), out / "curve.csv")
             if level == parts.levels - 1:
                 _draw_samples(parts.averaged.generator, out, parts.device)
             spent = seconds + time.monotonic() - start
@@ -497,7 +495,4 @@ def _draw_samples(
     training = generator.training
     images = generator.eval()(latents(1, 0, SAMPLES, generator.latent).to(device))
     generator.train(training)
-    pixels = to_pixels(images).cpu().numpy()
-    rows = [np.concatenate(list(row), 2) for row in np.split(pixels, SAMPLES // 8)]
-    with replacing(out / "samples.png") as path:
-        Image.fromarray(np.concatenate(rows, 1).transpose(1, 2, 0)).save(path, "png")
+    write_png(out / "samples.png", *to_pixels(images).split(8))

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from dissection.config import Config, Recipe
 from dissection.data import Dataset
 from dissection.errors import DissectionError
+from dissection.files import write_csv
 from dissection.networks import Preprocess, load_network, pretext, read_weights
 from dissection.paths import replacing
 
@@ -259,8 +260,7 @@ def fit(
             }
             curve.append(row)
             progress.set_postfix(loss=row["loss"], accuracy=row["validation_accuracy"])
-            with replacing(out / "curve.csv") as path:
-                pd.DataFrame(curve).to_csv(path, index=False, float_format="%.6g")
+            write_csv(pd.DataFrame(curve), out / "curve.csv")
             state = {key: part.state_dict() for key, part in parts.items()}
             with replacing(out / CHECKPOINT) as path:
                 torch.save(state | {"identity": identity, "curve": curve}, path)

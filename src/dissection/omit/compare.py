@@ -24,6 +24,7 @@ from tqdm import tqdm
 from dissection.config import Config, Omission
 from dissection.data import Dataset, dataset_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv
 from dissection.networks import module_of, to_pixels
 from dissection.networks.progan import latents
 from dissection.omit.statistics import (
@@ -223,7 +224,3 @@ def _split(photographs: Tensor, spec: Omission, folder: Path) -> None:
             lines.append(line)
     table = pd.DataFrame(lines)
     write_csv(table.astype({"omitted": "Int64", "added": "Int64"}), folder / "splits.csv")
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")

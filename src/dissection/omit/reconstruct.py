@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -30,15 +29,15 @@ from dissection.config import (
 )
 from dissection.data import dataset_of
 from dissection.errors import DissectionError
+from dissection.features import Features, Target
+from dissection.files import write_csv, write_png
 from dissection.networks import module_of, network_of, to_pixels
 from dissection.networks.encoder import Encoder
 from dissection.networks.progan import latents
-from dissection.omit.compare import choose, squares, write_csv
+from dissection.omit.compare import choose, squares
 from dissection.omit.inversion import (
-    Features,
     Layers,
     Steps,
-    Target,
     adapt,
     correlation,
     departure,
@@ -179,8 +178,8 @@ def methods(config: Config, row: str, out: Path, device: torch.device) -> None:
                     if first == 0 and z is not None:
                         points += _points(found, Found(z, r, images), method)  # type: ignore[arg-type]
                 if first == 0:
-                    rows = [torch.cat(list(to_pixels(x[: spec.shown])), 2).cpu() for x in shown]
-            _write_png(torch.cat(rows, 1), folder / f"{sample}.png")
+                    rows = [to_pixels(x[: spec.shown]).cpu() for x in shown]
+            write_png(folder / f"{sample}.png", *rows)
         write_csv(pd.DataFrame(lines), folder / "images.csv")
         write_csv(pd.concat(points), folder / "points.csv")
 
@@ -200,11 +199,6 @@ def _measured(
         | {key: column[i] for key, column in values.items()}
         for i in range(len(true.images))
     ]
-
-
-def _write_png(pixels: Tensor, path: Path) -> None:
-    """pixels: (3, h, w) uint8 RGB."""
-    Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(path, "png")
 
 
 def error(a: Tensor, b: Tensor) -> Tensor:
@@ -259,8 +253,8 @@ def groups(config: Config, row: str, out: Path, device: torch.device) -> None:
         write_csv(values, folder / "images.csv")
         for i, group in enumerate(chosen):
             part = slice(i * spec.images, i * spec.images + spec.shown)
-            rows = [torch.cat(list(to_pixels(x[part])[: spec.images]), 2) for x in (images, made)]
-            _write_png(torch.cat(rows, 1), folder / f"{group}.png")
+            rows = [to_pixels(x[part])[: spec.images] for x in (images, made)]
+            write_png(folder / f"{group}.png", *rows)
 
 
 def pairs(config: Config, row: str, out: Path, device: torch.device) -> None:
@@ -315,7 +309,7 @@ def pairs(config: Config, row: str, out: Path, device: torch.device) -> None:
         write_csv(pd.concat(tables).reset_index(), folder / "pairs.csv")
         write_csv(legend, folder / "labels.csv")
         for name, strip in shown.items():
-            _write_png(torch.cat(list(strip[: spec.shown]), 2), folder / f"{name}.png")
+            write_png(folder / f"{name}.png", strip[: spec.shown])
 
 
 def omissions(classes: pd.DataFrame, network: str) -> pd.DataFrame:
@@ -410,7 +404,7 @@ def adaptations(config: Config, row: str, out: Path, device: torch.device) -> No
         save_file({name: t.cpu().contiguous() for name, t in kept.items()},
                   folder / "adapted.safetensors")  # fmt: skip
         for stage, x in {"photograph": images, **stages}.items():
-            _write_png(torch.cat(list(to_pixels(x)), 2), folder / f"{stage}.png")
+            write_png(folder / f"{stage}.png", to_pixels(x))
 
 
 JOBS = {

@@ -16,16 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, l1_loss, mse_loss
 from tqdm import tqdm
 
 from dissection.config import Config, Inversion
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.networks import asset_of, load_network, module_of, read_weights, to_pixels
 from dissection.networks.encoder import Encoder
 from dissection.networks.progan import latents
@@ -273,8 +272,7 @@ def _fit(
                     )
                 curve.append(row)
                 progress.set_postfix(part=part.name, left=row["left"])
-                with replacing(out / "curve.csv") as path:
-                    pd.DataFrame(curve).to_csv(path, index=False, float_format="%.6g")
+                write_csv(pd.DataFrame(curve), out / "curve.csv")
                 spent = seconds + time.monotonic() - start
                 state: dict[str, Any] = {
                     "encoder": encoder.state_dict(),
@@ -298,9 +296,6 @@ def _measure(encoder: Encoder, layers: Layers, z: Tensor, out: Path) -> dict[str
     found = encoder(images)
     again = layers.features(found)[-1]
     drawn = layers.late(again)
-    rows = [to_pixels(x[:SHOWN]).cpu().numpy() for x in (images, drawn)]
-    strip = np.concatenate([np.concatenate(list(row), 2) for row in rows], 1)
-    with replacing(out / "samples.png") as path:
-        Image.fromarray(strip.transpose(1, 2, 0)).save(path, "png")
+    write_png(out / "samples.png", *(to_pixels(x[:SHOWN]) for x in (images, drawn)))
     pairs = {"z": (found, z), "features": (again, r), "pixels": (drawn, images)}
     return {f"correlation_{k}": correlation(*pair).mean().item() for k, pair in pairs.items()}

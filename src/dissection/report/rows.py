@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dissection import paths
 from dissection.config import Config
 from dissection.errors import DissectionError
+from dissection.files import write_csv
 from dissection.report import (
     Row,
     chapter3,
@@ -51,9 +51,7 @@ def write_table(config: Config, row: str, out: Path, threads: int = 1) -> None:
             raise DissectionError(
                 f"{row}: {path} ({name}) is missing; make it with snakemake first"
             )
-    table = ROWS[row].table(config, threads)
-    with paths.replacing(out) as path:
-        table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
+    write_csv(ROWS[row].table(config, threads), out)
 
 
 def needed(config: Config) -> dict[str, list[str]]:

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
 from dissection.config import Changed, Config, Recalled, Rewriting, Stacked, Unmarked
 from dissection.data import dataset_of
 from dissection.errors import DissectionError
+from dissection.files import write_png
 from dissection.networks import Preprocess, asset_of, module_of, to_pixels
 from dissection.networks.progan import latents
 from dissection.rewrite.counts import PARTS, shows, validate, watermarks
@@ -258,7 +257,7 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
             {"method": method, "image": i, "text": n}
             for i, n in zip(most.tolist(), pixels, strict=True)
         ]
-        _save(out / f"{method}.png", drawn[most])
+        write_png(out / f"{method}.png", drawn[most])
     pd.DataFrame(lines).to_csv(out / "counts.csv", index=False)
     pd.DataFrame(shown).to_csv(out / "shown.csv", index=False)
     _validated(sample.config, spec.validation, finder).to_csv(out / "detector.csv", index=False)
@@ -351,8 +350,10 @@ def recalled(sample: Sample, spec: Recalled, out: Path) -> None:
         grey = (255 * maps).round().to(torch.uint8)[:, None].expand(-1, 3, -1, -1)
         size = images.shape[2] // cells[0]
         heat = grey.repeat_interleave(size, 2).repeat_interleave(size, 3)
-        _save(out / f"{name}.png", images[top], heat)
-        _save(out / f"value_{name}.png", _alone(memory, cut, row, column), images[[region.image]])
+        write_png(out / f"{name}.png", images[top], heat)
+        write_png(
+            out / f"value_{name}.png", _alone(memory, cut, row, column), images[[region.image]]
+        )
     pd.DataFrame(lines).to_csv(out / "matches.csv", index=False)
 
 
@@ -399,8 +400,8 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
         "context": len(session.contexts), "sample": edit.images, "loss_first": float(losses[0]),
         "loss_last": float(losses[-1]),
     }]).to_csv(out / "edit.csv", index=False)  # fmt: skip
-    _save(out / "selections.png", *_selected(sample, edit, session))
-    _save(out / "pairs.png", before, after)
+    write_png(out / "selections.png", *_selected(sample, edit, session))
+    write_png(out / "pairs.png", before, after)
 
 
 def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor] | None) -> None:
@@ -422,7 +423,7 @@ def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor
         seen[: len(text)] += 10**9 * (text > 0)
     top = seen.argsort(descending=True, stable=True)[: spec.shown]
     last = sample.images(first, first.images)[top]
-    _save(out / "unmodified.png", last)
+    write_png(out / "unmodified.png", last)
     made, lines = list[Edit](), []
     for step, name in enumerate([*(["watermarks"] if erased else []), *spec.edits], 1):
         if name in spec.edits:
@@ -438,7 +439,7 @@ def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor
         elif erased:
             where = erased[1][top]
         lines.append(_changes(table, last, images, where))
-        _save(out / f"{name}.png", images)
+        write_png(out / f"{name}.png", images)
         last = images
     pd.concat(lines).to_csv(out / "steps.csv", index=False)
 
@@ -491,10 +492,3 @@ def _selected(sample: Sample, spec: Rewriting, session: Session) -> tuple[Tensor
     ])  # fmt: skip
     masks = torch.stack([read_mask(s.mask, *found.shape[2:]) for s in chosen])[:, None]
     return found, (found * (0.3 + 0.7 * masks)).round().to(torch.uint8)
-
-
-def _save(path: Path, *images: Tensor) -> None:
-    """Rows of (n, 3, h, w) uint8."""
-    rows = [torch.cat(list(row), 2) for row in images]
-    pixels = torch.cat(rows, 1).permute(1, 2, 0).numpy()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(path, "PNG")

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from tqdm import tqdm
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from dissection.config import Config, Isolated
 from dissection.errors import DissectionError
 from dissection.features import Extractor, load_extractor
+from dissection.files import write_csv, write_png
 from dissection.networks import module_of, to_pixels
 from dissection.networks.progan import latents
 from dissection.networks.stylegan2 import State, StyleGAN2, doubled
@@ -218,8 +218,5 @@ def isolate(config: Config, row: str, out: Path, device: torch.device) -> None:
             for path in paths:
                 strips[path] = Cut(network, path).mosaic(shown, spec.side)
             for layer, strip in strips.items():
-                pixels = torch.cat(list(strip), 2).permute(1, 2, 0).cpu().numpy()
-                Image.fromarray(pixels).save(folder / f"{name} {layer}.png")
-        pd.concat(tables).to_csv(
-            folder / "distances.csv", index=False, lineterminator="\n", float_format="%.6g"
-        )
+                write_png(folder / f"{name} {layer}.png", strip)
+        write_csv(pd.concat(tables), folder / "distances.csv")

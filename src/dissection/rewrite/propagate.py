@@ -23,12 +23,10 @@ from tqdm import tqdm
 
 from dissection.config import Config, Propagated, Rewriting
 from dissection.errors import DissectionError
-from dissection.intervene.importance import write_png
-from dissection.intervene.objects import strip
-from dissection.intervene.subject import write_csv
+from dissection.features import Features, Target
+from dissection.files import write_csv, write_png
 from dissection.networks import module_of, network_of, to_pixels
 from dissection.networks.progan import latents
-from dissection.omit.inversion import Features, Target
 from dissection.paths import replacing
 from dissection.rewrite.buddies import Transfer
 from dissection.rewrite.counts import shows
@@ -287,9 +285,9 @@ def measure(methods: Methods, judge: Judge, lpips: LPIPS, z: Tensor) -> pd.DataF
 
 def show(methods: Methods, table: pd.DataFrame, z: Tensor, shown: int, folder: Path, name: str) -> None:  # fmt: skip
     """Strips of the example, and by each method of the images with most of the source that have not the target yet."""
-    write_png("RGB", strip(torch.cat([methods.before, methods.goal[None]])), folder / f"{name}.png")
+    write_png(folder / f"{name}.png", torch.cat([methods.before, methods.goal[None]]))
     lines = table[table["method"] == "unmodified"]
     lines = lines.sort_values(["achieved", "source"], ascending=[True, False], kind="stable")
     chosen = torch.tensor(lines["image"].to_numpy()[:shown])
     for method, images in methods(z[chosen]).items():
-        write_png("RGB", strip(images), folder / f"{name}.{method}.png")
+        write_png(folder / f"{name}.{method}.png", images)

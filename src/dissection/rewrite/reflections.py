@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -27,6 +26,7 @@ from dissection import paths
 from dissection.config import Config, Reflected
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
+from dissection.files import write_csv, write_png
 from dissection.networks import asset_of, module_of, to_pixels
 from dissection.networks.progan import ProGAN, latents
 from dissection.paths import replacing
@@ -245,7 +245,7 @@ def write(config: Config, row: str, out: Path, device: torch.device) -> None:
         edit.save(folder / "edit.safetensors")
         layers = pd.DataFrame(lines).assign(chosen=[line["layer"] == best for line in lines])
         layers["rewritten"] = layers["chosen"].map({True: float(losses[-1])})
-        _write(layers, folder / "layers.csv")
+        write_csv(layers, folder / "layers.csv")
 
         held = scenes(config, spec, network, 2, spec.images, device)
         where = areas(held.window, rule.size(spec.layer))
@@ -264,13 +264,12 @@ def write(config: Config, row: str, out: Path, device: torch.device) -> None:
                 })
             )  # fmt: skip
             drawn += [*images.chunk(2), (GAIN * change / 127.5)[:, None].expand(-1, 3, -1, -1)]
-        _write(pd.concat(rows), folder / "changes.csv")
+        write_csv(pd.concat(rows), folder / "changes.csv")
         kinds = ("with", "without", "change")
         names = [f"{model} {kind}" for model in ("original", "rewritten") for kind in kinds]
         up = mean_over(drawn[2][:, 0], held.surface).argsort(descending=True, stable=True)
         for name, pictures in zip(names, drawn, strict=True):
-            strip = torch.cat(list(to_pixels(pictures[up[: spec.shown]])), 2)
-            Image.fromarray(strip.permute(1, 2, 0).numpy()).save(folder / f"{name}.png")
+            write_png(folder / f"{name}.png", to_pixels(pictures[up[: spec.shown]]))
 
 
 def selected(
@@ -292,7 +291,3 @@ def selected(
             zip(*chosen, brighter, strict=True), key=lambda of: int(of[0])
         )
     }
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")

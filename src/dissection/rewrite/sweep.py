@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from dissection.config import Config, Swept
 from dissection.errors import DissectionError
-from dissection.intervene.subject import write_csv
+from dissection.files import write_csv
 from dissection.networks import module_of, to_pixels
 from dissection.networks.progan import latents
 from dissection.paths import replacing
