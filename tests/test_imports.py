@@ -1,5 +1,12 @@
-"""Imports go one way, and the four verbs do not import one another."""
+"""Imports go one way, the four verbs do not import one another, and what their JOBS name is there."""
 
+from pathlib import Path
+
+import pytest
+
+from dissection.cli import _job
+from dissection.config import Config, load
+from dissection.errors import DissectionError
 from dissection.sources import PACKAGE, imports
 
 ORDER = [  # a module imports from its own room, and from those on the lines before
@@ -27,3 +34,16 @@ def test_imports_go_one_way():
         for imported in imports(module.removesuffix(".__init__")):
             room = imported.split(".")[1]
             assert room == own or place[room] < place[own], f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("verb", ["intervene", "omit", "rewrite"])
+def test_jobs_are_of_rows_of_the_profile(verb):
+    smoke = load(Path("config/smoke.yaml"))
+    with pytest.raises(
+        DissectionError, match=r"row fig_3_5: no job; choices: (\w+(, )?)+"
+    ) as error:
+        _job(smoke, verb, "fig_3_5", "no job")
+    for row in str(error.value).rpartition(": ")[2].split(", "):
+        assert callable(_job(smoke, verb, row, ""))
+        with pytest.raises(DissectionError, match=f"row {row}: no job; choices: none"):
+            _job(Config(profile="empty"), verb, row, "no job")

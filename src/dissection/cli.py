@@ -199,8 +199,8 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 @app.command()
 def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
-    run = _job("intervene", row, "nothing to intervene for")
     profile = load(config)
+    run = _job(profile, "intervene", row, "nothing to intervene for")
     _use_threads(threads)
     run(profile, row, out, _device(profile), threads)
 
@@ -281,21 +281,17 @@ def _compared(profile: Config, dataset: str) -> None:
 @app.command()
 def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Invert images: reconstruct them by what a generator can draw, for a figure."""
-    from dissection.omit.reconstruct import JOBS
-
     profile = load(config)
-    if row not in profile.inverted():
-        choices = ", ".join(profile.inverted()) or "none"
-        raise DissectionError(f"row {row}: inverts no images; choices: {choices}")
+    run = _job(profile, "omit", row, "inverts no images")
     _use_threads(threads)
-    JOBS[row](profile, row, out, _device(profile))
+    run(profile, row, out, _device(profile))
 
 
 @app.command()
 def edit(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
     """Edit a generator and measure what that does, for a table or figure."""
-    run = _job("rewrite", row, "edits nothing")
     profile = load(config)
+    run = _job(profile, "rewrite", row, "edits nothing")
     _use_threads(threads)
     run(profile, row, out, _device(profile))
 
@@ -631,11 +627,12 @@ def _device(profile: Config):
     return torch.device(profile.device)
 
 
-def _job(package: str, row: str, problem: str) -> Callable[..., None]:
-    """What measures a row, by the JOBS of a package. Raises DissectionError, naming the problem, if nothing does."""
+def _job(profile: Config, package: str, row: str, problem: str) -> Callable[..., None]:
+    """What measures a row of the profile, by the JOBS of a package. Raises DissectionError, naming the problem."""
     jobs = import_module(f"dissection.{package}").JOBS
-    if row not in jobs:
-        raise DissectionError(f"row {row}: {problem}; choices: {', '.join(jobs)}")
+    choices = [name for name in jobs if getattr(profile.rows, name) is not None]
+    if row not in choices:
+        raise DissectionError(f"row {row}: {problem}; choices: {', '.join(choices) or 'none'}")
     module, job = jobs[row]
     return getattr(import_module(f"dissection.{package}.{module}"), job)
 

@@ -405,13 +405,3 @@ def adaptations(config: Config, row: str, out: Path, device: torch.device) -> No
                   folder / "adapted.safetensors")  # fmt: skip
         for stage, x in {"photograph": images, **stages}.items():
             write_png(folder / f"{stage}.png", to_pixels(x))
-
-
-JOBS = {
-    "fig_5_6": methods,
-    "fig_5_7": groups,
-    "fig_5_8": groups,
-    "fig_5_1": pairs,
-    "fig_5_5": pairs,
-    "fig_slides_photo_edit": adaptations,
-}

@@ -9,6 +9,7 @@ In full the published Slim-CNN and BiSeNet; in small networks of the same kinds,
 `attributes` and `finding`, for networks.train.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from dissection.segment import network_input
 from dissection.segment.train import annotations
 
 BATCH = 64
+Compare = Callable[[Tensor, Tensor], Tensor]
 SHIFT = 2  # pixels that an image may be moved by in training
 
 
@@ -114,28 +116,12 @@ def attributes(
     def targets(names: list[str]) -> Tensor:
         return torch.tensor([[float(c in name.split("+")) for c in concepts] for name in names])
 
-    wanted, truth = targets(names), targets(theirs)
+    def right(scores: Tensor, target: Tensor) -> Tensor:
+        return (scores > 0) == (target > 0)
 
-    def scores_of(pixels: Tensor) -> Tensor:
-        return network(network_input(preprocess, pixels).to(device))
-
-    def loss_of(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        target = target.to(device)
-        right = ((scores > 0) == (target > 0)).float().mean()
-        return binary_cross_entropy_with_logits(scores, target), right
-
-    def step(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        pixels, _ = moved(images[chosen], torch.zeros(len(chosen), *images.shape[1:3]))
-        return loss_of(scores_of(worn(pixels)), wanted[chosen])
-
-    @torch.inference_mode()
-    def validate() -> tuple[float, float]:
-        network.eval()
-        parts = [scores_of(some.permute(0, 3, 1, 2).float()) for some in others.split(200)]
-        loss, right = loss_of(torch.cat(parts), truth)
-        return float(right), float(loss)
-
-    return Learner(network, [images, wanted], step, validate, concepts, len(others))
+    loss = binary_cross_entropy_with_logits
+    data, held_out = (images, targets(names)), (others, targets(theirs))
+    return _learner(network, preprocess, device, data, held_out, loss, right, concepts)
 
 
 def finding(
@@ -147,40 +133,54 @@ def finding(
 ) -> Learner:
     """Learns which of the recipe's concepts a pixel shows, class 1 ..., or none, 0."""
     concepts, preprocess = _asked(config, name, network, device, 1)
-    (images, wanted), (others, truth) = (
-        located(s, concepts, preprocess, config.memory_gb) for s in sets
-    )
+    data, held_out = (located(s, concepts, preprocess, config.memory_gb) for s in sets)
 
-    def scores_of(pixels: Tensor) -> Tensor:
-        return network(network_input(preprocess, pixels).to(device))
+    def right(scores: Tensor, target: Tensor) -> Tensor:
+        return scores.argmax(1) == target
 
-    def step(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        pixels, target = moved(images[chosen], wanted[chosen])
-        scores, target = scores_of(worn(pixels)), target.to(device)
-        return cross_entropy(scores, target), (scores.argmax(1) == target).float().mean()
-
-    @torch.inference_mode()
-    def guesses() -> tuple[Tensor, float]:
-        network.eval()
-        parts = [scores_of(some.permute(0, 3, 1, 2).float()).cpu() for some in others.split(200)]
-        scores = torch.cat(parts)
-        return scores.argmax(1), float(cross_entropy(scores, truth))
-
-    def validate() -> tuple[float, float]:
-        found, loss = guesses()
-        return float((found == truth).float().mean()), loss
-
-    def details() -> dict[str, Any]:
-        found, _ = guesses()
-        rows = {}
+    def details(scores: Tensor) -> dict[str, Any]:
+        rows, found = {}, scores.argmax(1)
         for number, concept in enumerate(concepts, 1):
-            one, other = found == number, truth == number
+            one, other = found == number, held_out[1] == number
             rows[concept] = {"iou": round(float((one & other).sum() / (one | other).sum()), 4),
                              "share": round(float(other.float().mean()), 5)}  # fmt: skip
         return {"concepts": rows}
 
     classes = ["none", *concepts]
-    return Learner(network, [images, wanted], step, validate, classes, len(others), details)
+    return _learner(
+        network, preprocess, device, data, held_out, cross_entropy, right, classes, details
+    )
+
+
+def _learner(
+    network: nn.Module, preprocess: Preprocess, device: torch.device, data: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor], loss: Compare, right: Compare, classes: list[str],
+    details: Callable[[Tensor], dict[str, Any]] | None = None,
+) -> Learner:  # fmt: skip
+    """data, held_out: images (n, s, s, 3) and what is to be learnt of each; loss, right: of scores and that."""
+
+    def scores_of(pixels: Tensor) -> Tensor:
+        return network(network_input(preprocess, pixels).to(device))
+
+    def step(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, target = moved(*(of[chosen] for of in data))
+        scores, target = scores_of(worn(pixels)), target.to(device)
+        return loss(scores, target), right(scores, target).float().mean()
+
+    @torch.inference_mode()
+    def guesses() -> Tensor:
+        network.eval()
+        batches = held_out[0].permute(0, 3, 1, 2).split(200)
+        return torch.cat([scores_of(some.float()).cpu() for some in batches])
+
+    def validate() -> tuple[float, float]:
+        scores, truth = guesses(), held_out[1]
+        return float(right(scores, truth).float().mean()), float(loss(scores, truth))
+
+    def said() -> dict[str, Any]:
+        return details(guesses()) if details else {}
+
+    return Learner(network, [*data], step, validate, classes, len(held_out[0]), said)
 
 
 def _asked(
@@ -219,13 +219,13 @@ def located(
 
 def moved(images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """(n, s, s, 3) uint8 -> (n, 3, s, s) float32, shifted by up to SHIFT pixels, half of them mirrored; (n, s, s)
-    likewise. Pixels at the border are repeated."""
+    likewise, or else (n, ...), that of each image, as it is. Pixels at the border are repeated."""
     n, size = images.shape[:2]
     places = torch.arange(size) + torch.randint(-SHIFT, SHIFT + 1, (2, n, 1))
     rows, columns = places.clamp(0, size - 1)
     columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
     at = torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None]
-    return images[at].permute(0, 3, 1, 2).float(), target[at]
+    return images[at].permute(0, 3, 1, 2).float(), target[at] if target.dim() == 3 else target
 
 
 def worn(images: Tensor) -> Tensor:
