@@ -59,7 +59,7 @@ rule accuracy:
         log_of("accuracy.log"),
     benchmark:
         log_of("accuracy.tsv")
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,

@@ -132,7 +132,7 @@ rule invert:
         log_of("invert", "{row}.tsv")
     wildcard_constraints:
         row=any_of(INVERTED),
-    threads: MOST_THREADS
+    threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
