@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-
 from dissection.paths import replacing
 
 if TYPE_CHECKING:
+    import jinja2
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
@@ -32,8 +31,10 @@ INK, PALE = "#2b2f36", "#8a909a"
 STYLESHEET = Path(__file__).with_name("style.css")
 
 
-def templates(folder: Path) -> jinja2.Environment:
+def templates(folder: Path) -> "jinja2.Environment":
     """The page templates in a folder; an undefined name is an error, and all text is escaped."""
+    import jinja2
+
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,

@@ -1,4 +1,7 @@
-"""HTTP downloads that resume, retry and change to the next mirror."""
+"""HTTP downloads that resume, retry and change to the next mirror.
+
+The libraries for HTTP are imported when there is something to download: every job imports this module.
+"""
 
 import json
 import os
@@ -7,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-import urllib3
 from tqdm import tqdm
 
 from dissection.assets.registry import Download
@@ -60,6 +61,8 @@ def download(source: Download, target: Path, verify: Callable[[Path], str]) -> t
 
 def _transfer(source: Download, url: str, partial: Path) -> bool:
     """Bring the whole file to `partial`. True if it was put together from several pieces."""
+    from requests import RequestException
+
     resumed = False
     best, failed = _size(partial), 0
     while True:
@@ -67,7 +70,7 @@ def _transfer(source: Download, url: str, partial: Path) -> bool:
         try:
             _attempt(source, url, partial)
             return resumed
-        except (Interrupted, requests.RequestException) as error:
+        except (Interrupted, RequestException) as error:
             failed = 1 if _size(partial) > best else failed + 1
             best = max(best, _size(partial))
             if failed == TRIES:
@@ -78,6 +81,9 @@ def _transfer(source: Download, url: str, partial: Path) -> bool:
 
 def _attempt(source: Download, url: str, partial: Path) -> None:
     """One request, for the bytes that `partial` lacks. Raises Interrupted if more are still missing."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
     have, state = _size(partial), _read_state(partial)
     if have and source.bytes == have and state.get("url") == url:
         return
@@ -142,7 +148,7 @@ def _attempt(source: Download, url: str, partial: Path) -> None:
                     if expected and file.tell() > expected:
                         _discard(partial)
                         raise Failed(f"sends more than the expected {expected:,} bytes")
-            except urllib3.exceptions.HTTPError:
+            except HTTPError:
                 broken = True
             finally:
                 file.flush()

@@ -8,7 +8,6 @@ Thesis 3.3.2: Q is uniform on SO(n), and Q^alpha for alpha from 0 to 1 leads fro
 """
 
 import numpy as np
-from scipy.linalg import schur
 
 
 def random_rotation(n: int, seed: int) -> np.ndarray:
@@ -25,6 +24,8 @@ def power(q: np.ndarray, alpha: float) -> np.ndarray:
 
     Axes that q reverses come in pairs, of which each spans a plane turned by pi.
     """
+    from scipy.linalg import schur
+
     t, w = schur(q, output="real")
     n = len(q)
     turned = np.eye(n)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 from tqdm import tqdm
 
@@ -146,7 +146,7 @@ def relative_interval(real: np.ndarray, made: np.ndarray, level: float) -> Inter
         return Interval(np.nan, np.nan)
     if not made.any():
         return Interval(-1.0, (1 - (level / 2) ** (1 / m)) / (real > 0).mean() - 1)
-    z = student.ppf(1 - level / 2, min(n, m) - 1)
+    z = stdtrit(min(n, m) - 1, 1 - level / 2)  # quantile of Student's t
     x, y = real.mean(), made.mean()
     u, v = z**2 * real.var(ddof=1) / n, z**2 * made.var(ddof=1) / m
     a, c = x**2 - u, y**2 - v  # a ratio r is inside if a r^2 - 2 x y r + c <= 0

@@ -74,6 +74,7 @@ def label(tag: str, material: str, texture: str) -> tuple[int, int, int, int, in
     return tuple(NUMBER[word] if word else 0 for word in words)  # type: ignore[return-value]
 
 
+@cache
 def _colour_table() -> np.ndarray:
     """(32, 32, 32) int32 concept number of the colour name of RGB // 8.
 
@@ -102,13 +103,10 @@ def _colour_table() -> np.ndarray:
     return table
 
 
-_COLOURS = _colour_table()
-
-
 def colour_names(rgb: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 RGB -> (h, w) int32 concept numbers of the 11 colour names."""
     coarse = (rgb >> 3).astype(np.intp)
-    return _COLOURS[coarse[..., 0], coarse[..., 1], coarse[..., 2]]
+    return _colour_table()[coarse[..., 0], coarse[..., 1], coarse[..., 2]]
 
 
 def sound(objects: frozenset[str]) -> str:
