@@ -4,7 +4,7 @@
     axis.bar(x, y, color=style.colour("texture"))
     style.save(figure, png, svg)
 
-The web pages share `style.css`, which stands beside this file.
+The web pages share what is in pages/, beside this file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,15 +28,15 @@ CATEGORIES = {  # in the order of the thesis's figures
     "color": "#c95d4b",
 }
 INK, PALE = "#2b2f36", "#8a909a"
-STYLESHEET = Path(__file__).with_name("style.css")
 
 
 def templates(folder: Path) -> "jinja2.Environment":
-    """The page templates in a folder; an undefined name is an error, and all text is escaped."""
+    """The page templates in a folder, and in pages/, which they extend; an undefined name is an error, and all
+    text is escaped."""
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).with_name("pages")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

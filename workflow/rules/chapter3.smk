@@ -7,7 +7,7 @@ rule survey:
         rules.dissect.output,
         rules.page.output,
         data=dissected,
-        looks=["src/dissection/dissect/survey.html", "src/dissection/style.css"],
+        looks=["src/dissection/dissect/survey.html", *LOOKS],
         phrases=lambda w: [str(path) for path in [CONFIG.rows.table_3_3.phrases] if path],
         sources=sources("dissection.dissect.survey"),
     output:

@@ -8,7 +8,7 @@ rule rate:
         rules.page.output,
         data=dissected,
         network=lambda w: [f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)],
-        looks=["src/dissection/dissect/survey.html", "src/dissection/style.css"],
+        looks=["src/dissection/dissect/survey.html", *LOOKS],
         words=lambda w: [str(path) for path in CONFIG.rows.sec_a_2_human_eval.words],
         sources=sources("dissection.dissect.rating"),
     output:
@@ -60,7 +60,7 @@ rule quality:
     input:
         data=lambda w: evaluated(*compared(w)),
         network=lambda w: [f for n in compared(w)[0] for f in module_sources(n)],
-        looks=["src/dissection/intervene/preference.html", "src/dissection/style.css"],
+        looks=["src/dissection/intervene/preference.html", *LOOKS],
         sources=sources("dissection.intervene.artifacts"),
     output:
         folder=directory(str(paths.quality(PROFILE, "{network}"))),

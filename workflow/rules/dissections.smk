@@ -113,7 +113,7 @@ rule page:
     input:
         rules.dissect.output,
         data=dissected,
-        looks=[*sorted(Path("src/dissection/dissect").glob("*.html")), "src/dissection/style.css"],
+        looks=[*sorted(Path("src/dissection/dissect").glob("*.html")), *LOOKS],
         sources=sources("dissection.dissect.page"),
     output:
         pages=directory(units("{dataset}", "{network}", "pages")),

@@ -41,7 +41,7 @@ rule report:
             "src/dissection/published/paper.yaml",
             *sorted(map(str, Path("src/dissection/published").rglob("*.csv"))),
         ],
-        looks=["src/dissection/report/report.html", "src/dissection/style.css"],
+        looks=["src/dissection/report/report.html", *LOOKS],
         sources=sources("dissection.report.page"),
     output:
         report=str(paths.report(PROFILE)),

@@ -151,7 +151,6 @@ def _write_html(
     environment.globals.update(
         network=entry.network,
         dataset=entry.dataset,
-        stylesheet=style.STYLESHEET.read_text(encoding="utf-8"),
         layers=list(layers),
         colour=style.colour,
     )

@@ -205,9 +205,8 @@ def _write_sheets(
     asked = second[["layer", "unit", "source", "phrase"]]
     for name, questions in (("words", first), ("index", asked)):
         html = template.render(
-            stylesheet=style.STYLESHEET.read_text(encoding="utf-8"),
             network=f"{spec.network} {name}",
-            questions=questions.iloc[order.permutation(len(questions))].to_dict("records"),
+            asked=questions.iloc[order.permutation(len(questions))].to_dict("records"),
             strips=f"../pages/LAYER/{spec.protocol}/UNIT.webp",
             images=images,
             side=SIDE,

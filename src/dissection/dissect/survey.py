@@ -59,9 +59,8 @@ def write_survey(
         images = file.get_slice(f"{layers[0]}.images").get_shape()[1]
     environment = style.templates(Path(__file__).parent)
     html = environment.get_template("survey.html").render(
-        stylesheet=style.STYLESHEET.read_text(encoding="utf-8"),
         network=spec.network,
-        questions=questions.iloc[order].to_dict("records"),
+        asked=questions.iloc[order].to_dict("records"),
         strips=f"../pages/LAYER/{spec.protocol}/UNIT.webp",
         images=images,
         side=SIDE,

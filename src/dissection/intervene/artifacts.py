@@ -138,7 +138,7 @@ def write_pairs(generator: Generator, z: Tensor, images: Tensor, changes: dict[s
     table = pd.DataFrame(lines, columns=["pair", "set", "image", "ablated"])
     write_csv(table, out / "questions.csv")
     html = style.templates(Path(__file__).parent).get_template("preference.html").render(
-        stylesheet=style.STYLESHEET.read_text(encoding="utf-8"), network=network, pairs=len(table),
+        network=network, pairs=len(table),
         sheet=sha256((out / "questions.csv").read_bytes()).hexdigest()[:8],  # which answers are to
     )  # fmt: skip
     with replacing(out / "index.html") as path:

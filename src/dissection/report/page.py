@@ -56,7 +56,6 @@ def write_report(config: Config, out: Path, metrics: Path, benchmarks: Path) -> 
         profile=config.profile,
         seed=config.seed,
         synthetic=any(source.scenes for source in config.assets.values()),
-        stylesheet=style.STYLESHEET.read_text(encoding="utf-8"),
         made=len(tables),
         rows=rows,
         tally=sum((row["tally"] for row in rows), Counter()),
