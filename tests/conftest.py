@@ -127,9 +127,10 @@ def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny)
     return Workspace(folder)
 
 
-def every_row(folder: Path, file: Path, chapter: str) -> Workspace:
-    """A repository in which all rows of a profile were made, which are all that its report has."""
+def every_row(folder: Path, file: Path, chapter: str, *without: str) -> Workspace:
+    """A repository in which all rows of a profile but some were made, which are all that its report has."""
     profile = yaml.safe_load(file.read_text())
+    profile["rows"] = {row: of for row, of in profile["rows"].items() if row not in without}
     workspace = copy_repository(folder, lambda _: profile)
     workspace.run("snakemake", chapter, "report")
     metrics = json.loads((folder / "results/smoke/metrics.json").read_text())

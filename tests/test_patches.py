@@ -1,15 +1,11 @@
 """Patches rendered in isolation: what is rendered alone, where, and how many."""
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from conftest import REPOSITORY, every_row
 from dissection import config as model
 from dissection.errors import DissectionError
 from dissection.features import Extractor
@@ -137,15 +133,3 @@ def test_a_mosaic_is_of_all_patches(network, z):
         assert torch.equal(part[:, :, :8, :8], alone)
         assert (part[:, :, 8] == 255).all()
         assert (part[:, :, :, 8] == 255).all()
-
-
-@pytest.mark.smoke
-def test_every_row(tmp_path: Path) -> None:
-    """The rows that look at layers, made one after the other; then there is nothing to do."""
-    file = REPOSITORY / "tests" / "every_row6_layers.yaml"
-    workspace = every_row(tmp_path / "repository", file, "chapter6")
-    table = pd.read_csv(workspace.folder / "results/smoke/tables/fig_b_10.csv")
-    # a patch of 8 pixels is one cell of layer2, and two of layer4
-    assert set(table["layer"]) == {"image", "layer2", "layer4", "layer5", "layer6"}
-    assert (table["distance"] > 0).all()
-    assert workspace.planned("chapter6", "report") == set()
