@@ -46,7 +46,7 @@ def write_units(network: str, layers: dict[str, list[tuple[str, str, float]]], d
         pages = folder / "pages" / layer / protocol
         pages.mkdir(parents=True, exist_ok=True)
         for i in range(len(units)):
-            (pages / f"{i}.webp").write_bytes(b"strip")
+            (pages / f"{i}.jpg").write_bytes(b"strip")
 
 
 def test_units_by_layer(config: Config) -> None:

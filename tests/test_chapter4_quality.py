@@ -155,7 +155,7 @@ def write_dissection(units: int = 12) -> None:
     strips.mkdir(parents=True, exist_ok=True)
     lines = []
     for unit in range(units):
-        (strips / f"{unit}.webp").write_bytes(b"strip")
+        (strips / f"{unit}.jpg").write_bytes(b"strip")
         label = "tree" if unit < units - 3 else "sky"
         lines.append(("a", "layer4", unit, "iclr2019", label, "object", 0.2 if unit else 0.01))
     columns = ["network", "layer", "unit", "protocol", "label", "category", "iou"]

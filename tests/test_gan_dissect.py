@@ -302,7 +302,7 @@ def test_from_a_profile_to_pages(tmp_path, monkeypatch):
     assert np.array_equal(images.image(3), drawn[0].permute(1, 2, 0))
     write_pages(config, entry, images, out, out / "pages", threads=2)
     for protocol in ("iclr2019", "pnas2020"):
-        assert len(list((out / "pages/layer4" / protocol).glob("*.webp"))) == 5
+        assert len(list((out / "pages/layer4" / protocol).glob("*.jpg"))) == 5
     assert "iclr2019" in (out / "pages/layer4.html").read_text()
 
 

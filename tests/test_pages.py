@@ -122,7 +122,7 @@ def test_same_bytes_with_other_threads(made: tuple[Config, Dataset, Path], tmp_p
     (out / "old.html").touch()  # an earlier run's page goes
     write_pages(config, config.dissections[0], images, folder, out, threads=1)
     assert contents(out) == contents(folder.parent / "out")
-    assert len(list(out.glob("conv1/cvpr2017/*.webp"))) == UNITS
+    assert len(list(out.glob("conv1/cvpr2017/*.jpg"))) == UNITS
     assert [p.name for p in tmp_path.iterdir()] == ["pages"]
 
 
@@ -136,7 +136,7 @@ def test_missing_file_is_named(made: tuple[Config, Dataset, Path], tmp_path: Pat
 def test_strip_lights_up_the_sun(made: tuple[Config, Dataset, Path]) -> None:
     """Where the sun is, the strip is bright; the far corner is dim."""
     folder = made[2]
-    strip = np.asarray(Image.open(folder.parent / "out/conv1/cvpr2017/0.webp").convert("RGB"))
+    strip = np.asarray(Image.open(folder.parent / "out/conv1/cvpr2017/0.jpg").convert("RGB"))
     assert strip.shape[0] == SIDE
     dim = strip[:, :SIDE].reshape(-1, 3).max(1)
     assert (dim > 200).mean() < 0.25  # sun and outline
@@ -161,12 +161,12 @@ def test_interpolation_is_that_of_the_dissection(name: str) -> None:
 
 
 def test_highlight() -> None:
-    picture = np.full((SIDE, SIDE, 3), 200, np.float32)
+    picture = np.full((3, SIDE, SIDE), 200, np.float32)
     ramp = np.tile(np.linspace(0, 1, SIDE, dtype=np.float32), (SIDE, 1))
     drawn = highlight(picture, ramp, 0.5)
-    assert (drawn[:, -20:] == 200).all()
-    assert (drawn[:, :20] == 80).all()
-    assert drawn[0, 54:58, 0].max() > 230  # the outline
+    assert (drawn[..., -20:] == 200).all()
+    assert (drawn[..., :20] == 80).all()
+    assert drawn[0, 0, 54:58].max() > 230  # the outline
     silent = highlight(picture, np.zeros((SIDE, SIDE), np.float32), 1.0)
     assert (silent == 80).all()
 

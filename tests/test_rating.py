@@ -217,7 +217,7 @@ def test_raters_by_brute_force(config: Config, monkeypatch: pytest.MonkeyPatch) 
         active = [i for i in range(40) if (up[i, unit] > threshold[unit]).any()]
         assert regions["images"][unit, phrase] == len(active)
         assert regions["sample"][unit, phrase] == pytest.approx(share(unit, active, phrase))
-    assert len(list((folder / "rating/sample/layer1/iclr2019").glob("*.webp"))) == 7
+    assert len(list((folder / "rating/sample/layer1/iclr2019").glob("*.jpg"))) == 7
 
 
 @pytest.mark.smoke

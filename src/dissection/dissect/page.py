@@ -29,7 +29,7 @@ from dissection.networks import Preprocess
 from dissection.paths import replacing
 
 SIDE, GAP = 112, 3  # pixels of an image in a strip, and between two
-OUTLINE = np.array([255, 214, 64], np.float32)
+OUTLINE = np.array([255, 214, 64], np.float32)[:, None, None]
 DIM = 0.4  # brightness outside
 SHOWN, FAINT = 4, 0.005  # concepts named for a unit, and the IoU from which on
 CHUNK = 16  # units a task
@@ -68,7 +68,7 @@ def write_pages(
 
 
 class Strips:
-    """Draws the strips of one dissection, into `out`/<layer>/<protocol>/<unit>.webp."""
+    """Draws the strips of one dissection, into `out`/<layer>/<protocol>/<unit>.jpg."""
 
     def __init__(
         self, config: Config, entry: Dissection, dataset: Dataset, folder: Path, out: Path
@@ -82,12 +82,12 @@ class Strips:
         self.picture = lru_cache(4096)(self._picture)
 
     def _picture(self, index: int) -> np.ndarray:
-        """(SIDE, SIDE, 3) float32, 0 to 255: the part of the image that the network sees or draws."""
+        """(3, SIDE, SIDE) float32, 0 to 255: the part of the image that the network sees or draws."""
         seen = self.dataset.image(index)
         if self.preprocess:
             seen = self.preprocess.crop(seen).numpy().transpose(1, 2, 0)
         resized = Image.fromarray(seen).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-        return np.asarray(resized, np.float32)
+        return np.asarray(resized, np.float32).transpose(2, 0, 1).copy()
 
     def draw(self, layer: str, protocol: str, first: int, threshold: np.ndarray) -> None:
         """Strips of the units from `first` on, one for each threshold."""
@@ -99,12 +99,12 @@ class Strips:
         rows, columns = interpolation(PROTOCOLS[protocol], maps.shape[2:], centres, self.size, SIDE)
         dense = rows @ maps @ columns.T  # (units, k, SIDE, SIDE)
         for unit in range(len(threshold)):
-            strip = np.full((SIDE, len(images[unit]) * (SIDE + GAP) - GAP, 3), 255, np.uint8)
+            strip = np.full((3, SIDE, len(images[unit]) * (SIDE + GAP) - GAP), 255, np.uint8)
             for k, index in enumerate(images[unit].tolist()):
                 picture = highlight(self.picture(index), dense[unit, k], threshold[unit])
-                strip[:, k * (SIDE + GAP) : k * (SIDE + GAP) + SIDE] = picture
-            path = self.out / layer / protocol / f"{first + unit}.webp"
-            Image.fromarray(strip).save(path, "WEBP", quality=78, method=2)
+                strip[:, :, k * (SIDE + GAP) : k * (SIDE + GAP) + SIDE] = picture
+            path = self.out / layer / protocol / f"{first + unit}.jpg"
+            Image.fromarray(strip.transpose(1, 2, 0).copy()).save(path, quality=80)
 
 
 def interpolation(
@@ -129,14 +129,14 @@ def interpolation(
 
 def highlight(picture: np.ndarray, activation: np.ndarray, threshold: float) -> np.ndarray:
     """
-    picture: (h, w, 3) float32, 0 to 255; activation: (h, w). Returns uint8: as it is where the
+    picture: (3, h, w) float32, 0 to 255; activation: (h, w). Returns uint8: as it is where the
     activation exceeds the threshold, dim elsewhere, a smooth outline in between.
     """
     above = activation - threshold
     slope = np.hypot(*np.gradient(activation))
     distance = above / np.maximum(slope, 1e-6 + 1e-4 * np.abs(activation).max())  # in pixels
-    inside = np.clip(distance + 0.5, 0, 1)[..., None]
-    line = np.clip(1.2 - np.abs(distance), 0, 1)[..., None]
+    inside = np.clip(distance + 0.5, 0, 1)
+    line = np.clip(1.2 - np.abs(distance), 0, 1)
     drawn = picture * (DIM + (1 - DIM) * inside)
     return np.rint(drawn + line * (OUTLINE - drawn)).astype(np.uint8)
 

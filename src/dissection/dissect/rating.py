@@ -207,7 +207,7 @@ def _write_sheets(
         html = template.render(
             network=f"{spec.network} {name}",
             asked=questions.iloc[order.permutation(len(questions))].to_dict("records"),
-            strips=f"../pages/LAYER/{spec.protocol}/UNIT.webp",
+            strips=f"../pages/LAYER/{spec.protocol}/UNIT.jpg",
             images=images,
             side=SIDE,
             step=SIDE + GAP,

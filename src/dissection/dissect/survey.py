@@ -61,7 +61,7 @@ def write_survey(
     html = environment.get_template("survey.html").render(
         network=spec.network,
         asked=questions.iloc[order].to_dict("records"),
-        strips=f"../pages/LAYER/{spec.protocol}/UNIT.webp",
+        strips=f"../pages/LAYER/{spec.protocol}/UNIT.jpg",
         images=images,
         side=SIDE,
         step=SIDE + GAP,

@@ -374,7 +374,7 @@ def shown(config: Config, row: str, name: str, unit: pd.Series) -> Values:
 def strip_of(config: Config, dataset: str, unit: pd.Series) -> Values:
     """strip: the file of the images that move a unit most; sha256 of its content. unit: a row of units.csv."""
     pages = paths.units(config.profile, dataset, unit["network"]) / "pages"
-    strip = pages / unit["layer"] / unit["protocol"] / f"{unit['unit']}.webp"
+    strip = pages / unit["layer"] / unit["protocol"] / f"{unit['unit']}.jpg"
     return {"strip": strip, "sha256": hashlib.sha256(strip.read_bytes()).hexdigest()}
 
 

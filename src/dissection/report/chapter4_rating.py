@@ -100,7 +100,7 @@ def _fig_a_3(config: Config, threads: int) -> pd.DataFrame:
     lines = []
     for line in table.to_dict("records"):
         unit = units.loc[line["unit"]]
-        strip = folder / "sample" / spec.layer / spec.protocol / f"{line['unit']}.webp"
+        strip = folder / "sample" / spec.layer / spec.protocol / f"{line['unit']}.jpg"
         found = {
             f"{place}_{name}": regions[place].get((line["unit"], phrase))
             for name, phrase in (("word", line["word"]), ("label", line["short"]))
