@@ -1,4 +1,4 @@
-"""Pickles of TensorFlow GANs, read without running anything of them; StyleGAN: the definition; training."""
+"""Pickles of TensorFlow GANs, read without running anything of them; StyleGAN: definition; training of both kinds."""
 
 import io
 import math
@@ -21,9 +21,10 @@ from dissection.assets.tensorflow import _ordered, _progressive, convert
 from dissection.assets.unpack import ArchiveError
 from dissection.errors import DissectionError
 from dissection.networks import load_network
-from dissection.networks.adversarial import GrowingStyle, train
+from dissection.networks.adversarial import GrowingStyle, GrowingStyle2, train
 from dissection.networks.progan import ProGAN, latents
 from dissection.networks.stylegan import StyleGAN, blur
+from dissection.networks.stylegan2 import StyleGAN2, doubled
 from dissection.networks.train import ship
 from dissection.probe import Probe, split
 from test_generators import Flags, profile, results
@@ -34,12 +35,12 @@ BEDROOMS = [512, 512, 512, 512, 256, 128, 64]
 SMALL = {"latent": 8, "widths": [16, 12], "style": 10, "depth": 3}
 
 
-def spec(latent=8, **arguments):
+def spec(kind=StyleGAN, **arguments):
     return model.Network(
-        module="dissection.networks.stylegan:StyleGAN",
+        module=f"{kind.__module__}:{kind.__name__}",
         arguments=arguments,
-        latent={"size": latent},
-        layers={"layer4": "synthesis.8x8.Conv1"},
+        latent={"size": 8},
+        layers={"layer4": "synthesis.8x8.Conv1" if kind is StyleGAN else "layer4.activate"},
     )
 
 
@@ -523,47 +524,55 @@ def test_what_follows_a_layer_can_be_run_alone():
 # ---------------------------------------------------------------------------------------------- training
 
 
-def styled(**recipe):
-    """A recipe for a StyleGAN of 8 pixels."""
+def styled(kind, widths, **recipe):
+    """A recipe for a StyleGAN or a StyleGAN2."""
     config = profile(**recipe)
-    network = spec(widths=[16, 16], style=8, depth=2)
-    network.arguments["latent"] = 8
+    network = spec(kind, latent=8, widths=widths, style=8, depth=2)
     config.networks["gan"] = network.model_copy(
         update={"adversarial": config.networks["gan"].adversarial}
     )
     return config
 
 
-def test_a_stylegan_is_trained(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [StyleGAN, StyleGAN2])
+def test_a_stylegan_is_trained(tmp_path, monkeypatch, kind):
     """The same every time; its weights and snapshots load by their sizes."""
     monkeypatch.setattr("dissection.networks.adversarial.ROUND", 7)
-    config = styled(iterations=20, snapshots=[6, 18])
+    config = styled(kind, [16, 16], iterations=20, snapshots=[6, 18])
     for run in ("once", "twice"):
         train(config, "gan", Flags(), tmp_path / run, CPU)
     assert results(tmp_path / "once") == results(tmp_path / "twice")
     ship(config, "gan", tmp_path / "once", tmp_path / "shipped")
     z = latents(1, 0, 2, 8)
     for name, side in (("gan", 8), ("gan.6", 4), ("gan.18", 8)):
-        network = load_network(spec(), tmp_path / "shipped" / f"{name}.safetensors", 1)
+        network = load_network(spec(kind), tmp_path / "shipped" / f"{name}.safetensors", 1)
         assert network(z).shape == (2, 3, side, side)
-        assert network.dlatent_avg.abs().max() > 0
     start = load_network(config.networks["gan"], None, 3).state_dict()
     for key, tensor in load_file(tmp_path / "once" / "weights.safetensors").items():
         same = tensor.equal(start[key].to(tensor.dtype))
-        assert same == ("noise" in key), key  # every parameter learns, and the mean of w
+        kept = kind is StyleGAN and "noise" in key
+        assert same == kept, key  # every parameter learns, and the mean of w
+
+
+def twice(images):
+    return images.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_a_snapshot_draws_what_the_growing_one_draws(level):
+@pytest.mark.parametrize(
+    ("kind", "grow", "larger"),
+    [(StyleGAN, GrowingStyle, twice), (StyleGAN2, GrowingStyle2, doubled)],
+)
+def test_a_snapshot_draws_what_the_growing_one_draws(kind, grow, larger, level):
     torch.manual_seed(3)
-    growing = GrowingStyle(StyleGAN(8, [12, 10, 8], 6, 2)).eval()
+    growing = grow(kind(8, [12, 10, 8], 6, 2)).eval()
     z = latents(1, 0, 5, 8)
-    network = StyleGAN(**StyleGAN.sizes_of(growing.grown(level).state_dict())).eval()
+    network = kind(**kind.sizes_of(growing.grown(level).state_dict())).eval()
     network.load_state_dict(growing.grown(level).state_dict())
     with torch.no_grad():
-        assert network(z).equal(growing(z, level, 1.0))
+        torch.testing.assert_close(network(z), growing(z, level, 1.0))  # before noise has a weight
         if level:
-            before = growing(z, level - 1, 1.0).repeat_interleave(2, 2).repeat_interleave(2, 3)
+            before = larger(growing(z, level - 1, 1.0))
             torch.testing.assert_close(growing(z, level, 0.0), before)
 
 
@@ -596,13 +605,8 @@ class Plain(Flags):
 
 def test_it_learns(tmp_path):
     """To paint the whole image in one colour, and not always the same."""
-    config = profile(
-        critic=[32], growth=0, iterations=300, snapshots=[], averaging=300, learning_rate=5e-3
-    )
-    network = spec(widths=[32], style=8, depth=2)
-    network.arguments["latent"] = 8
-    recipe = config.networks["gan"].adversarial
-    config.networks["gan"] = network.model_copy(update={"adversarial": recipe})
+    config = styled(StyleGAN, [32], critic=[32], growth=0, iterations=300, snapshots=[],
+                    averaging=300, learning_rate=5e-3)  # fmt: skip
 
     def looks(network):
         with torch.no_grad():

@@ -1,36 +1,24 @@
-"""StyleGAN2: its definition, published layouts of its weights, truncation, noise, and training."""
+"""StyleGAN2: its definition, published layouts of its weights, truncation and noise."""
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from dissection import config as model
+import test_stylegan
 from dissection.errors import DissectionError
 from dissection.networks import load_network
-from dissection.networks.adversarial import GrowingStyle2, train
 from dissection.networks.progan import latents
 from dissection.networks.stylegan2 import StyleGAN2, doubled, noise_of, seeds
-from dissection.networks.train import ship
 from dissection.probe import Probe, split
-from test_generators import Flags, profile, results
 
-CPU = torch.device("cpu")
 CHURCHES = {"latent": 512, "widths": [512, 512, 512, 512, 512, 256, 128], "style": 512, "depth": 8}
+spec = partial(test_stylegan.spec, StyleGAN2)
 SMALL = {"latent": 8, "widths": [12, 10, 6], "style": 8, "depth": 3}
-
-
-def spec(latent=8, **arguments):
-    return model.Network(
-        module="dissection.networks.stylegan2:StyleGAN2",
-        arguments=arguments,
-        latent={"size": latent},
-        layers={"layer4": "layer4.activate"},
-    )
 
 
 def published_shapes(latent, widths, style, depth):
@@ -289,41 +277,3 @@ def test_the_authors_noise_is_by_place(published):
         torch.testing.assert_close(network(z[:2]), images[:2])
     rows = np.random.RandomState(0).randn(3, 16).astype(np.float32)
     np.testing.assert_array_equal(noise_of(None, 3, 2, 4, 4).reshape(3, 16), rows)
-
-
-# ---------------------------------------------------------------------------------------------- training
-
-
-def test_a_stylegan2_is_trained(tmp_path, monkeypatch):
-    """The same every time; its weights and snapshots load by their sizes."""
-    monkeypatch.setattr("dissection.networks.adversarial.ROUND", 7)
-    config = profile(iterations=20, snapshots=[6, 18])
-    network = spec(latent=8, widths=[16, 16], style=8, depth=2)
-    network.arguments["latent"] = 8
-    recipe = config.networks["gan"].adversarial
-    config.networks["gan"] = network.model_copy(update={"adversarial": recipe})
-    for run in ("once", "twice"):
-        train(config, "gan", Flags(), tmp_path / run, CPU)
-    assert results(tmp_path / "once") == results(tmp_path / "twice")
-    ship(config, "gan", tmp_path / "once", tmp_path / "shipped")
-    z = latents(1, 0, 2, 8)
-    for name, side in (("gan", 8), ("gan.6", 4), ("gan.18", 8)):
-        network = load_network(spec(), tmp_path / "shipped" / f"{name}.safetensors", 1)
-        assert network(z).shape == (2, 3, side, side)
-    start = load_network(config.networks["gan"], None, 3).state_dict()
-    for key, tensor in load_file(tmp_path / "once" / "weights.safetensors").items():
-        assert not tensor.equal(start[key].to(tensor.dtype)), key  # all learn, and the mean of w
-
-
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_a_snapshot_draws_what_the_growing_one_draws(level):
-    torch.manual_seed(3)
-    growing = GrowingStyle2(StyleGAN2(8, [12, 10, 8], 6, 2)).eval()
-    z = latents(1, 0, 5, 8)
-    network = StyleGAN2(**StyleGAN2.sizes_of(growing.grown(level).state_dict())).eval()
-    network.load_state_dict(growing.grown(level).state_dict())
-    with torch.no_grad():
-        torch.testing.assert_close(network(z), growing(z, level, 1.0))  # before noise has a weight
-        if level:
-            before = doubled(growing(z, level - 1, 1.0))
-            torch.testing.assert_close(growing(z, level, 0.0), before)
