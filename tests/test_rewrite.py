@@ -37,6 +37,7 @@ from dissection.rewrite.sessions import (
     read_mask,
     read_session,
 )
+from test_stylegan2 import published_shapes
 
 REPOSITORY = Path(__file__).parents[1]
 PUBLISHED = runpy.run_path(str(REPOSITORY / "benchmarks/rewriting_speed.py"))["published_insert"]
@@ -396,10 +397,9 @@ def test_exported_weights_draw_the_same_images(layout, tmp_path):
     weights, out = tmp_path / f"w{suffix}", tmp_path / f"edited{suffix}"
     if layout == "rosinality":
         made, spec, name = stylegan2(), Spec("stylegan2:StyleGAN2"), "layer4.dconv.weight"
-        state = {
-            made.published_key(k): v for k, v in made.state_dict().items() if k != "latent_avg"
-        }
-        state = {k: v[None] if v.dim() == 4 and "conv.weight" in k else v for k, v in state.items()}
+        shapes, own = published_shapes(16, [12, 10, 8], 14, 3), made.state_dict()
+        state = {k: own[made.own_key(k)].view(shape) for k, shape in shapes.items()
+                 if made.own_key(k) and k != "latent_avg"}  # fmt: skip
         torch.save({"g_ema": state, "latent_avg": made.latent_avg}, weights)
     else:
         made, spec, name = progan(), Spec("progan:ProGAN"), "layer4.conv.weight"

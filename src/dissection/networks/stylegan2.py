@@ -15,9 +15,8 @@ norm of the modulated weights, what goes out. It is the same function, and one w
 6.3). A hook on `layer8.dconv` sees keys and values, one on `layer8.activate` the layer's output.
 
 layer1 is the constant, layer2 ... the convolutions, the odd ones doubling the size; after each even one, rgb1,
-rgb2 ... add to the image. State dicts of rosinality's layout and of rewriting's load (`own_key`), sizes are read
-from them (`sizes_of`), `published_key` leads back. The published noise buffers are not used: noise comes from
-each image's own seed.
+rgb2 ... add to the image. State dicts of rosinality's layout and of rewriting's load (`own_key`), and sizes are
+read from them (`sizes_of`). The published noise buffers are not used: noise comes from each image's own seed.
 """
 
 import hashlib
@@ -293,18 +292,6 @@ class StyleGAN2(nn.Module):
         if re.fullmatch(r"(layer|rgb)\d+\.weight", ".".join(parts)):
             parts.insert(1, "dconv")
         return ".".join(parts)
-
-    @staticmethod
-    def published_key(key: str) -> str:
-        """A name of this module's state dict in rosinality's layout."""
-        name, _, rest = key.partition(".")
-        rest = re.sub("^dconv.", "conv.", re.sub("^modulation", "conv.modulation", rest))
-        number = int(re.sub(r"\D", "", name) or 0)
-        if name.startswith("layer"):
-            name = {1: "input", 2: "conv1"}.get(number, f"convs.{number - 3}")
-        elif name.startswith("rgb"):
-            name = "to_rgb1" if number == 1 else f"to_rgbs.{number - 2}"
-        return f"{name}.{rest}" if rest else name
 
     @classmethod
     def sizes_of(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
