@@ -974,6 +974,12 @@ class Rewriting(Section):
     )
     source: str | None = Field(default=None, description="concept that changes")
     target: str | None = Field(default=None, description="concept that it becomes")
+    aligned: bool = Field(
+        default=False, description="it goes where it is in its own image, as in pictures of faces"
+    )
+    filled: bool = Field(
+        default=False, description="it fills the box of what changes, as a wall does a window's"
+    )
     images: int = Field(default=1000, gt=0, description="drawn for the rule to select from")
     context: int = Field(
         default=4,

@@ -27,7 +27,18 @@ from dissection.rewrite.edits import Edit, Rewritten
 from dissection.rewrite.job import latent_of, rewrite, selected_keys, truncate
 from dissection.rewrite.layers import Cut, Memory, memory_of, moments
 from dissection.rewrite.perceptual import pixel_change
-from dissection.rewrite.select import BATCH, Region, Selections, by_size, draw, regions, session_of
+from dissection.rewrite.select import (
+    BATCH,
+    Region,
+    Selections,
+    aligned,
+    by_size,
+    draw,
+    filled,
+    regions,
+    session_of,
+    without,
+)
 from dissection.rewrite.sessions import Session, Settings, read_mask, read_session
 from dissection.segment import Segmenter, segmenter_of
 from dissection.segment.judges import Finder, load_finder, located
@@ -155,12 +166,8 @@ class Sample:
 
 
 def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 1.0) -> Selections:
-    """Regions of the source, the largest first, that have their middle in the middle part of the image's width.
-
-    A source becomes its target as in `select.by_size`. Without a target, the largest region takes what is at the same
-    place in that image which, of those that show the least of the source there, is most like the one around it. If
-    the target is the source, the smallest takes the largest, at the place where this is in its own image.
-    """
+    """Regions of the source, the largest first, that have their middle in the middle part of the image's width, are to
+    become the target, or none: as the functions of `select` say. Raises DissectionError if there are too few."""
     source = _where(sample, edit, segmenter, edit.source)
     height, width = source.shape[1:]
     band = (1 - middle) / 2 * width
@@ -169,25 +176,23 @@ def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 
         for region in regions(source, max(1, round(LEAST * height * width)))
         if band <= ndimage.center_of_mass(region.mask)[1] + 0.5 <= width - band
     ]
-    if edit.target is None or edit.target == edit.source:
-        if len(found) <= edit.context:
-            raise DissectionError(
-                f"selections: {len(found)} images show {edit.source}, {edit.context + 1} are needed:"
-                " look at more images"
-            )
-        if edit.target is None:
-            paste, images = found[0], sample.images(edit, edit.images)
-            here = torch.from_numpy(paste.mask)
-            apart = (images.int() - images[paste.image].int()).abs().sum(1)[:, ~here].sum(1)
-            shown = source[:, here].sum(1)
-            chosen = min(range(len(images)), key=lambda i: (int(shown[i]), int(apart[i])))
-            return Selections(Region(chosen, paste.mask), paste, found[: edit.context])
-        largest, smallest = found[0], found[-1]
-        return Selections(largest, Region(smallest.image, largest.mask), found[: -edit.context - 1 : -1])  # fmt: skip
+    if len(found) <= edit.context:
+        raise DissectionError(
+            f"selections: {len(found)} images show {edit.source}, {edit.context + 1} are needed:"
+            " look at more images"
+        )
+    if edit.target is None:
+        return without(sample.images(edit, edit.images), source, found[: edit.context])
+    if edit.target == edit.source:  # the smallest become as the largest
+        return aligned(found[: -edit.context - 1 : -1], found)
     target = _where(sample, edit, segmenter, edit.target)
+    if edit.filled:
+        labels = sample.labels(edit, segmenter)
+        return filled(found[: edit.context], target & ((labels > 0).sum(1) == 1))
     # what shows the target already has nothing to become
     found = [region for region in found if not target[region.image].any()] or found
-    return by_size(found, regions(target), edit.context)
+    rule = aligned if edit.aligned else by_size
+    return rule(found[: edit.context], regions(target))
 
 
 def annotated(text: Tensor, count: int) -> list[Region]:
