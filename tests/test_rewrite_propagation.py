@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from dissection import paths
@@ -18,9 +20,20 @@ from dissection.networks.progan import latents
 from dissection.omit.inversion import Target
 from dissection.report.rows import ROWS, write_table
 from dissection.rewrite import propagate
+from dissection.rewrite.counts import parts
 from dissection.rewrite.insert import placed
 from dissection.rewrite.propagate import METHODS, example, finetune, run, variant
-from dissection.rewrite.select import Region, Selections, by_size, draw, regions, session_of
+from dissection.rewrite.select import (
+    Region,
+    Selections,
+    aligned,
+    by_size,
+    draw,
+    filled,
+    regions,
+    session_of,
+    without,
+)
 from dissection.rewrite.sessions import read_mask, read_session
 
 EVERY = Path(__file__).parent / "every_row6.yaml"
@@ -57,15 +70,65 @@ def test_regions_are_the_largest_of_each_image() -> None:
 def test_the_copy_has_the_size_of_what_it_covers() -> None:
     source = regions(masks((0, 0, 4, 3), (0, 0, 2, 2), (0, 0, 2, 1)))
     target = regions(masks((1, 1, 4, 3), (0, 0, 8, 8), (0, 0, 4, 2)))
-    found = by_size(source, target, 2)
+    found = by_size(source[:2], target)
     assert found.paste.image == 0
     assert [r.image for r in found.context] == [0, 1]
     assert found.object is not None
     assert found.object.image == 2
-    with pytest.raises(DissectionError, match="3 images show what is to change"):
-        by_size(source, target, 4)
+    with pytest.raises(DissectionError, match="0 images show what is to change"):
+        by_size([], target)
     with pytest.raises(DissectionError, match="and 0 what it is to become"):
-        by_size(source, [], 2)
+        by_size(source, [])
+
+
+def test_what_is_aligned_keeps_its_place() -> None:
+    source = regions(masks((0, 0, 5, 5), (2, 2, 4, 4)))
+    target = regions(masks((4, 4, 3, 3), None, (0, 3, 2, 2)))
+    found = aligned(source, target)
+    assert found.object is not None
+    assert (found.object.image, found.paste.image) == (
+        2,
+        0,
+    )  # not of the image that it is pasted into
+    assert [r.image for r in found.context] == [0, 1]
+    for region in (found.paste, *found.context):
+        np.testing.assert_array_equal(region.mask, target[1].mask)
+
+
+def test_a_place_is_filled_with_the_nearest_of_the_target() -> None:
+    window, wall = masks((3, 3, 2, 1), (3, 3, 2, 2)), masks((0, 0, 8, 8), (0, 0, 8, 8))
+    window[0, 4, 4] = True  # so that its box is not all window
+    wall[0, :, 2:] = False
+    wall[0, 6:, 1:4] = True
+    found = filled(regions(window), wall & ~window)
+    assert found.object is not None
+    assert found.object.image == found.paste.image == 1  # the largest
+    assert found.object.size == (2, 2)
+    assert wall[1][found.object.mask].all() and not window[1][found.object.mask].any()
+    assert abs(np.argwhere(found.object.mask)[0] - (3, 3)).sum() == 2
+    with pytest.raises(DissectionError, match="shows the target alone"):
+        filled(regions(window), torch.zeros_like(wall))
+
+
+def test_what_goes_becomes_the_most_similar_image_without_it() -> None:
+    images = torch.full((4, 3, 8, 8), 100, dtype=torch.uint8)
+    images[1] += 9
+    images[2] += 2
+    shown = masks((2, 2, 3, 2), None, None, (2, 2, 1, 1))
+    shown[0, 4, 4] = True
+    found = without(images, shown, regions(shown)[:1])
+    assert found.object is not None
+    assert found.object.image == 2  # 3 is more similar, but shows some
+    assert found.paste.image == 0
+    assert found.paste.mask.sum() == found.context[0].mask.sum() == 9  # its box
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_text_is_split_by_place(seed: int) -> None:
+    text = torch.from_numpy(np.random.default_rng(seed).random((3, 11, 5)) < 0.1)
+    middle, bottom = parts(text)
+    assert torch.equal(middle | bottom, text) and not (middle & bottom).any()
+    assert not middle[:, 9:].any() and not bottom[:, :9].any()
 
 
 def test_session_by_rule_and_from_a_file(

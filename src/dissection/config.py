@@ -504,6 +504,8 @@ class Judging(Section):
     perceptual: Perceptual | None = Field(default=None, description="of undesired changes")
     smile: Attribute | None = Field(default=None, description="of smiles")
     mouth: Finder | None = Field(default=None, description="where a face may change")
+    earring: Finder | None = Field(default=None, description="of the concept `earring`")
+    glasses: Finder | None = Field(default=None, description="of the concept `glasses`")
     text: Finder | None = Field(default=None, description="of watermarks")
     correspondence: Layered | None = Field(
         default=None, description="of images, along which a baseline carries an example"
@@ -983,7 +985,7 @@ class Rewriting(Section):
     images: int = Field(default=1000, gt=0, description="drawn for the rule to select from")
     context: int = Field(
         default=4,
-        ge=0,
+        gt=0,
         description="regions that the rule selects as context, the pasted one first",
     )
     rank: int = Field(default=1, ge=1, description="number of directions")
@@ -1112,7 +1114,12 @@ class Sampled(Edited):
     def judges(self, config: "Config") -> list[str]:
         """The networks that it needs."""
         segmenter = [config.segmenters[self.segmenter].network] if self.segmenter else []
-        return [self.network, *segmenter]
+        finders = [getattr(config.judging, concept, None) for concept in self.looked_for()]
+        return [self.network, *segmenter, *dict.fromkeys(f.network for f in finders if f)]
+
+    def looked_for(self) -> list[str]:
+        """What `judging` may have finders of."""
+        return []
 
 
 class Unmarked(Sampled):
@@ -1125,9 +1132,8 @@ class Unmarked(Sampled):
     )
     validation: str = Field(description="dataset with true masks, to validate `judging.text` on")
 
-    def judges(self, config: "Config") -> list[str]:
-        finder = config.judging and config.judging.text
-        return [*super().judges(config), *([finder.network] if finder else [])]
+    def looked_for(self) -> list[str]:
+        return ["text"]
 
 
 class Recalled(Sampled):
@@ -1153,6 +1159,9 @@ class Changed(Sampled):
         le=1,
         description="share of the width, in the middle of the image, where the source's regions count",
     )
+
+    def looked_for(self) -> list[str]:
+        return [concept for concept in (self.edit.source, self.edit.target) if concept]
 
 
 class Stacked(Sampled):

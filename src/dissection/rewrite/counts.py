@@ -35,9 +35,20 @@ def watermarks(text: Tensor) -> Tensor:
 
     The bottom is the last fifth of the rows, the middle all above; text on less than LEAST of a part is none.
     """
-    rows = text.shape[1] - round(BOTTOM * text.shape[1])
-    parts = text[:, :rows], text[:, rows:]
-    return torch.stack([part.float().mean((1, 2)) >= LEAST for part in parts], 1)
+    rows = _above(text)
+    both = text[:, :rows], text[:, rows:]
+    return torch.stack([part.float().mean((1, 2)) >= LEAST for part in both], 1)
+
+
+def parts(text: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, h, w) bool -> the same in the middle alone, and at the bottom alone."""
+    middle, bottom, rows = text.clone(), text.clone(), _above(text)
+    middle[:, rows:], bottom[:, :rows] = False, False
+    return middle, bottom
+
+
+def _above(text: Tensor) -> int:
+    return text.shape[1] - round(BOTTOM * text.shape[1])
 
 
 def validate(found: Tensor, true: Tensor) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from dissection.errors import DissectionError
 from dissection.files import write_png
 from dissection.networks import Preprocess, asset_of, module_of, to_pixels
 from dissection.networks.progan import latents
-from dissection.rewrite.counts import PARTS, shows, validate, watermarks
+from dissection.rewrite.counts import PARTS, parts, shows, validate, watermarks
 from dissection.rewrite.directions import key_units, power
 from dissection.rewrite.edits import Edit, Rewritten
 from dissection.rewrite.job import latent_of, rewrite, selected_keys, truncate
@@ -36,6 +36,7 @@ from dissection.rewrite.select import (
     draw,
     filled,
     regions,
+    session_by,
     session_of,
     without,
 )
@@ -77,6 +78,7 @@ class Sample:
         self._labels: dict[tuple[str, int, float], Tensor] = {}
         self._moments: dict[tuple[str, int, float, int], Tensor] = {}
         self._segmenters: dict[str, Segmenter] = {}
+        self._finders: dict[str, Finder] = {}
 
     def z(self, spec: Rewriting, count: int, first: int = 0) -> Tensor:
         return latents(spec.seed, first, count, latent_of(self.network))
@@ -104,6 +106,21 @@ class Sample:
     def labelled(self, segmenter: str, images: Tensor) -> Tensor:
         found = self.segmenter(segmenter)(images)
         return torch.cat([found["object"], found["part"]], 1)
+
+    def finder(self, concept: str) -> Finder | None:
+        """`judging` may have one of a concept that segmenters do not know, or hardly."""
+        if getattr(self.config.judging, concept, None) is None:
+            return None
+        if concept not in self._finders:
+            self._finders[concept] = load_finder(self.config, concept, self.device)
+        return self._finders[concept]
+
+    def showing(self, spec: Rewriting, segmenter: str, concept: str | None) -> Tensor:
+        """(spec.images, h, w) bool"""
+        assert concept is not None
+        if finder := self.finder(concept):
+            return finder(self.images(spec, spec.images)).cpu()
+        return shows(self.labels(spec, segmenter), self.numbers(segmenter, concept))
 
     def segmenter(self, name: str) -> Segmenter:
         if name not in self._segmenters:
@@ -168,7 +185,7 @@ class Sample:
 def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 1.0) -> Selections:
     """Regions of the source, the largest first, that have their middle in the middle part of the image's width, are to
     become the target, or none: as the functions of `select` say. Raises DissectionError if there are too few."""
-    source = _where(sample, edit, segmenter, edit.source)
+    source = sample.showing(edit, segmenter, edit.source)
     height, width = source.shape[1:]
     band = (1 - middle) / 2 * width
     found = [
@@ -185,7 +202,7 @@ def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 
         return without(sample.images(edit, edit.images), source, found[: edit.context])
     if edit.target == edit.source:  # the smallest become as the largest
         return aligned(found[: -edit.context - 1 : -1], found)
-    target = _where(sample, edit, segmenter, edit.target)
+    target = sample.showing(edit, segmenter, edit.target)
     if edit.filled:
         labels = sample.labels(edit, segmenter)
         return filled(found[: edit.context], target & ((labels > 0).sum(1) == 1))
@@ -198,10 +215,9 @@ def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 
 def annotated(text: Tensor, count: int) -> list[Region]:
     """(n, h, w) bool, where there is text -> the images that show most of it: in the middle, at the bottom, ... by
     turns. Raises DissectionError if none has any."""
-    rows = text.shape[1] - round(0.2 * text.shape[1])
     orders = [
         part.flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
-        for part in (text[:, :rows], text[:, rows:])
+        for part in parts(text)
     ]
     both = [i for pair in zip(*orders, strict=True) for i in pair]
     chosen = [i for i in dict.fromkeys(both) if text[i].any()][:count]
@@ -213,8 +229,12 @@ def annotated(text: Tensor, count: int) -> list[Region]:
 # ------------------------------------------------------------------------------------------------ watermarks
 
 
-def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
-    """Also the edit, and where there was text, (images, h, w).
+def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[list[Edit], Tensor]:
+    """Also the last method's edits, and where there was text, (images, h, w).
+
+    rank_1_update is the thesis's: one direction of all annotated images, the goal being what zeroed units leave of a
+    watermark. By rule also rank_1_each: a direction for the watermarks of each place, which become what is there in
+    an image without any, as in the edits of appendix B.
 
     counts.csv: method, units, of (those of the layer), annotated (images), place, watermarks, images, change (mean,
     outside of text).
@@ -243,10 +263,15 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
         gone = (text.int() - left.int()).flatten(1).sum(1)
         best = max(session.context, key=lambda one: int(gone[one.image]))
         session = session.model_copy(update={"paste": best})
-    made, _ = sample.rewrite(session, edit, out)
-    with sample.carrying(made):
-        images["rank_1_update"] = draw(sample.network, sample.z(edit, spec.images), edit.truncation)
-    zeroes = dict(zip(images, (0, *counts, 0), strict=True))
+    asked = {"rank_1_update": {"edit": session}}
+    if edit.session is None:
+        asked["rank_1_each"] = _replacing(sample, edit, before, text)
+    for method, sessions in asked.items():
+        made = [sample.rewrite(one, edit, out, name)[0] for name, one in sessions.items()]
+        with sample.carrying(*made):
+            z = sample.z(edit, spec.images)
+            images[method] = draw(sample.network, z, edit.truncation)
+    zeroes = dict(zip([f"zero_{count}_units" for count in spec.units], counts, strict=True))
     most = text.flatten(1).sum(1).argsort(descending=True, stable=True)[: spec.shown]
     lines, shown = [], []
     for method, drawn in images.items():
@@ -254,7 +279,7 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[Edit, Tensor]:
         change = pixel_change(before, drawn)[~text].mean()
         for place, number in zip(PARTS, watermarks(found).sum(0).tolist(), strict=True):
             lines.append(
-                {"method": method, "units": zeroes[method], "of": inputs, "annotated": len(session.contexts),
+                {"method": method, "units": zeroes.get(method, 0), "of": inputs, "annotated": len(session.contexts),
                  "place": place, "watermarks": number, "images": len(drawn), "change": float(change)}
             )  # fmt: skip
         pixels = found[most].flatten(1).sum(1).tolist()
@@ -286,6 +311,20 @@ def _erasing(sample: Sample, edit: Rewriting, text: Tensor) -> Session:
         network=sample.name, layer=edit.layer, seed=edit.seed, truncation=edit.truncation,
         settings=settings, paste=chosen[0], context=chosen,
     )  # fmt: skip
+
+
+def _replacing(sample: Sample, edit: Rewriting, images: Tensor, text: Tensor) -> dict[str, Session]:
+    """Of each place that has watermarks, the images with most text there are the context."""
+    settings = Settings(rank=edit.rank, steps=edit.steps, learning_rate=edit.learning_rate, repeats=REPEATS)  # fmt: skip
+    found, shown = {}, text[: edit.images]
+    for place, part in zip(PARTS, parts(shown), strict=True):
+        most = part.flatten(1).sum(1)
+        order = most.argsort(descending=True, stable=True)[: edit.context].tolist()
+        marked = [Region(i, part[i].numpy()) for i in order if most[i]]
+        if marked:
+            chosen = without(images[: edit.images], shown, marked)
+            found[place] = session_by(sample.name, edit, settings, chosen)
+    return found
 
 
 def _zeroed(memory: Memory, z: Tensor, units: Tensor) -> Tensor:
@@ -396,9 +435,8 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
     top = peaks.argsort(descending=True, stable=True)[: spec.shown]
     before = sample.images(edit, edit.images)[top]
     after = _drawn(sample, edit, [made], top)
-    labels = sample.labels(edit, spec.segmenter)[top], sample.labelled(spec.segmenter, after)
     lines = pd.DataFrame({"order": range(len(top)), "image": top.numpy(), "score": peaks[top].numpy()})  # fmt: skip
-    either = _shares(lines, sample, spec.segmenter, edit, *labels)
+    either = _shares(lines, sample, spec.segmenter, edit, before, after)
     _changes(lines, before, after, either).to_csv(out / "images.csv", index=False)
     pd.DataFrame([{
         "source": edit.source, "target": edit.target, "network": sample.name, "layer": edit.layer, "rank": made.rank,
@@ -409,7 +447,9 @@ def changed(sample: Sample, spec: Changed, out: Path) -> None:
     write_png(out / "pairs.png", before, after)
 
 
-def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor] | None) -> None:
+def stacked(
+    sample: Sample, spec: Stacked, out: Path, erased: tuple[list[Edit], Tensor] | None
+) -> None:
     """
     steps.csv: step, edit, image, of the edit's concepts source_before, ... (percent of pixels of the image after the
     step before and after this one), inside, outside. unmodified.png, <edit>.png: images with
@@ -422,7 +462,7 @@ def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor
     for name, edit in spec.edits.items():
         chosen[name] = _session(sample, spec.segmenter, edit)
         sample.moment(edit)  # of the keys as they are without edits
-        seen += _where(sample, first, spec.segmenter, edit.source).flatten(1).sum(1)
+        seen += sample.showing(first, spec.segmenter, edit.source).flatten(1).sum(1)
     if erased:
         text = erased[1][: first.images].flatten(1).sum(1)
         seen[: len(text)] += 10**9 * (text > 0)
@@ -435,12 +475,11 @@ def stacked(sample: Sample, spec: Stacked, out: Path, erased: tuple[Edit, Tensor
             with sample.carrying(*made):
                 made.append(sample.rewrite(chosen[name], spec.edits[name], out, name)[0])
         elif erased:
-            made.append(erased[0])
+            made += erased[0]
         images = _drawn(sample, first, made, top)
         table = pd.DataFrame({"step": step, "edit": name, "image": top.numpy()})
         if name in spec.edits:
-            labels = [sample.labelled(spec.segmenter, some) for some in (last, images)]
-            where = _shares(table, sample, spec.segmenter, spec.edits[name], *labels)
+            where = _shares(table, sample, spec.segmenter, spec.edits[name], last, images)
         elif erased:
             where = erased[1][top]
         lines.append(_changes(table, last, images, where))
@@ -455,23 +494,20 @@ def _session(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 1.
     )
 
 
-def _where(sample: Sample, edit: Rewriting, segmenter: str, concept: str | None) -> Tensor:
-    """(images, h, w) bool"""
-    assert concept is not None
-    return shows(sample.labels(edit, segmenter), sample.numbers(segmenter, concept))
-
-
 def _shares(
-    lines: pd.DataFrame, sample: Sample, segmenter: str, edit: Rewriting, *labels: Tensor
+    lines: pd.DataFrame, sample: Sample, segmenter: str, edit: Rewriting, *images: Tensor
 ) -> Tensor:
     """Percent of the pixels of each image, before and after, that show source and target; where any of that is."""
-    found = []
+    found, labels = [], [sample.labelled(segmenter, some) for some in images]
     for what, concept in (("source", edit.source), ("target", edit.target)):
         if concept and (what, concept) != ("target", edit.source):
-            numbers = sample.numbers(segmenter, concept)
-            for when, of in zip(("before", "after"), labels, strict=True):
-                found.append(shows(of, numbers))
-                lines[f"{what}_{when}"] = 100 * found[-1].double().mean((1, 2)).numpy()
+            finder = sample.finder(concept)
+            for when, some, of in zip(("before", "after"), images, labels, strict=True):
+                where = (
+                    finder(some).cpu() if finder else shows(of, sample.numbers(segmenter, concept))
+                )
+                found.append(where)
+                lines[f"{what}_{when}"] = 100 * where.double().mean((1, 2)).numpy()
     return torch.stack(found).any(0)
 
 

@@ -172,7 +172,7 @@ class Domes:
             alike = (sides[1:] - sides[0]).abs().amax(1)
             nearest = alike.argsort(stable=True)[:SEVERAL].tolist()
             targets = [max((targets[i] for i in nearest), key=lambda r: self._sure(images, r))]
-        return by_size(sources, targets, self.edit.context)
+        return by_size(sources[: self.edit.context], targets)
 
     @torch.no_grad()
     def _sure(self, images: Tensor, region: Region) -> float:

@@ -159,7 +159,10 @@ def session_of(
     if spec.session is not None:
         given = {"network": network, "layer": spec.layer, "seed": spec.seed, "truncation": spec.truncation}  # fmt: skip
         return read_session(asset_of(config, spec.session), **given, **settings.model_dump())
-    chosen = rule()
+    return session_by(network, spec, settings, rule())
+
+
+def session_by(network: str, spec: Rewriting, settings: Settings, chosen: Selections) -> Session:
     return Session(
         network=network, layer=spec.layer, seed=spec.seed, truncation=spec.truncation, settings=settings,
         object=chosen.object and chosen.object.selection(), paste=chosen.paste.selection(),
