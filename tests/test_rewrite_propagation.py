@@ -104,7 +104,8 @@ def test_a_place_is_filled_with_the_nearest_of_the_target() -> None:
     assert found.object is not None
     assert found.object.image == found.paste.image == 1  # the largest
     assert found.object.size == (2, 2)
-    assert wall[1][found.object.mask].all() and not window[1][found.object.mask].any()
+    assert wall[1][found.object.mask].all()
+    assert not window[1][found.object.mask].any()
     assert abs(np.argwhere(found.object.mask)[0] - (3, 3)).sum() == 2
     with pytest.raises(DissectionError, match="shows the target alone"):
         filled(regions(window), torch.zeros_like(wall))
@@ -127,8 +128,10 @@ def test_what_goes_becomes_the_most_similar_image_without_it() -> None:
 def test_text_is_split_by_place(seed: int) -> None:
     text = torch.from_numpy(np.random.default_rng(seed).random((3, 11, 5)) < 0.1)
     middle, bottom = parts(text)
-    assert torch.equal(middle | bottom, text) and not (middle & bottom).any()
-    assert not middle[:, 9:].any() and not bottom[:, :9].any()
+    assert torch.equal(middle | bottom, text)
+    assert not (middle & bottom).any()
+    assert not middle[:, 9:].any()
+    assert not bottom[:, :9].any()
 
 
 def test_session_by_rule_and_from_a_file(

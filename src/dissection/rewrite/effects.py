@@ -315,7 +315,9 @@ def _erasing(sample: Sample, edit: Rewriting, text: Tensor) -> Session:
 
 def _replacing(sample: Sample, edit: Rewriting, images: Tensor, text: Tensor) -> dict[str, Session]:
     """Of each place that has watermarks, the images with most text there are the context."""
-    settings = Settings(rank=edit.rank, steps=edit.steps, learning_rate=edit.learning_rate, repeats=REPEATS)  # fmt: skip
+    settings = Settings(
+        rank=edit.rank, steps=edit.steps, learning_rate=edit.learning_rate, repeats=REPEATS
+    )
     found, shown = {}, text[: edit.images]
     for place, part in zip(PARTS, parts(shown), strict=True):
         most = part.flatten(1).sum(1)
