@@ -96,19 +96,19 @@ def test_what_is_aligned_keeps_its_place() -> None:
 
 
 def test_a_place_is_filled_with_the_nearest_of_the_target() -> None:
-    window, wall = masks((3, 3, 2, 1), (3, 3, 2, 2)), masks((0, 0, 8, 8), (0, 0, 8, 8))
-    window[0, 4, 4] = True  # so that its box is not all window
-    wall[0, :, 2:] = False
-    wall[0, 6:, 1:4] = True
-    found = filled(regions(window), wall & ~window)
+    window, wall = masks((3, 3, 2, 2), (3, 3, 2, 2)), masks((0, 0, 8, 8), (0, 0, 8, 8))
+    window[1, 4, 4] = False  # its box is not all window, and it is smaller
+    wall[0, :, 1:] = False
+    found = filled(regions(window), wall & ~window, 2)
     assert found.object is not None
-    assert found.object.image == found.paste.image == 1  # the largest
+    assert [r.image for r in found.context] == [1, 0]
+    assert found.object.image == found.paste.image == 1  # the first has no such place
     assert found.object.size == (2, 2)
     assert wall[1][found.object.mask].all()
     assert not window[1][found.object.mask].any()
     assert abs(np.argwhere(found.object.mask)[0] - (3, 3)).sum() == 2
     with pytest.raises(DissectionError, match="shows the target alone"):
-        filled(regions(window), torch.zeros_like(wall))
+        filled(regions(window), torch.zeros_like(wall), 2)
 
 
 def test_what_goes_becomes_the_most_similar_image_without_it() -> None:

@@ -205,7 +205,7 @@ def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 
     target = sample.showing(edit, segmenter, edit.target)
     if edit.filled:
         labels = sample.labels(edit, segmenter)
-        return filled(found[: edit.context], target & ((labels > 0).sum(1) == 1))
+        return filled(found, target & ((labels > 0).sum(1) == 1), edit.context)
     # what shows the target already has nothing to become
     found = [region for region in found if not target[region.image].any()] or found
     rule = aligned if edit.aligned else by_size

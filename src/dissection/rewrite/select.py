@@ -100,9 +100,10 @@ def aligned(source: Sequence[Region], target: Sequence[Region]) -> Selections:
     return Selections(chosen, context[0], context)
 
 
-def filled(source: Sequence[Region], target: Tensor) -> Selections:
+def filled(source: Sequence[Region], target: Tensor, context: int) -> Selections:
     """The boxes of the source's regions are to show the target alone, as a wall without a window: what is copied is
-    the nearest such place of the same size in the image that is pasted into, the first that has one.
+    the nearest such place of the same size in the image that is pasted into, the first that has one. That and the
+    first others are context.
 
     target: (n, h, w) bool. Raises DissectionError if none has.
     """
@@ -116,7 +117,8 @@ def filled(source: Sequence[Region], target: Tensor) -> Selections:
             top, left = places[(places - corner).square().sum(1).argmin()].tolist()
             mask = np.zeros_like(paste.mask)
             mask[top : top + height, left : left + width] = True
-            return Selections(Region(paste.image, mask), paste, boxes)
+            others = [box for box in boxes if box is not paste]
+            return Selections(Region(paste.image, mask), paste, [paste, *others][:context])
     raise DissectionError(
         "selections: no image has a place as large as a region that shows the target alone: look at more images"
     )
