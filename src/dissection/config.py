@@ -10,6 +10,7 @@ networks themselves are asked (`dissection config check`), for that needs torch.
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -30,6 +31,9 @@ from dissection.errors import DissectionError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]  # becomes a file name
 ProtocolName = Literal["cvpr2017", "iclr2019", "pnas2020"]
+Numbers = list[Annotated[int, Field(ge=0)]]
+Sizes = list[Annotated[int, Field(gt=0)]]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -293,7 +297,7 @@ class Segmenter(Section):
         description="labels to give: net: objects, materials, parts of sky, building and person;"
         " p: parts of all objects; q: halves of each object (-t, -l, -b, -r); c: colours",
     )
-    sizes: list[Annotated[int, Field(gt=0)]] = Field(
+    sizes: Sizes = Field(
         default=[], description="sides of the squares that images are scaled to; none: of its input"
     )
 
@@ -325,9 +329,7 @@ class Basis(Section):
     powers: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         min_length=1, description="powers of Q; 0 would be the layer itself"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        min_length=1, description="a rotation for each"
-    )
+    seeds: Numbers = Field(min_length=1, description="a rotation for each")
 
 
 class Search(Section):
@@ -372,7 +374,7 @@ class Quality(Section):
         description="images that stand for a unit: those that it is most active on; likewise for a set",
     )
     units: int = Field(default=20, gt=0, description="units ablated together; of 512 in the thesis")
-    flagged: list[Annotated[int, Field(ge=0)]] = Field(
+    flagged: Numbers = Field(
         default=[],
         description="artifact units, as a person flags them on the pages of the layer's units",
     )
@@ -433,7 +435,7 @@ class Reconstruction(Section):
     )
     weight: float = Field(default=1.0, ge=0, description="lambda_V of eq. 5.5")
     regularization: float = Field(default=1.0, ge=0, description="lambda_reg of eq. 5.5")
-    perturbed: list[Annotated[int, Field(gt=0)]] | None = Field(
+    perturbed: Sizes | None = Field(
         default=None,
         description="layers that have a delta; none: all n. In the authors' code all but the last",
     )
@@ -493,7 +495,7 @@ class Finder(Section):
     network: str = Field(
         description="network of the profile, with a score for each class and pixel"
     )
-    classes: list[Annotated[int, Field(ge=0)]] = Field(
+    classes: Numbers = Field(
         default=[1], min_length=1, description="its outputs that count, from 0"
     )
 
@@ -563,12 +565,18 @@ class Transfer(Counts):
     svm_c: float = Field(default=0.001, gt=0, description="C of the support vector machine")
 
 
-class Rotated(Section):
-    """Detectors of one layer in its own basis and in the dissection's random `bases`."""
+class OfOne(Section):
+    """One dissected network."""
 
     dataset: str = Field(description="dataset the network was dissected on")
+    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels and IoU")
+    network: str = Field(description="network of the profile")
+
+
+class Rotated(OfOne):
+    """Detectors of one layer in its own basis and in the dissection's random `bases`."""
+
     protocol: ProtocolName = Field(default="cvpr2017", description="protocol to count by")
-    network: str = Field(description="network with bases in its dissection")
     layer: str = Field(description="layer of those bases")
 
 
@@ -590,12 +598,10 @@ class Table32(Section):
     networks: list[Tested] = Field(min_length=1, description="a line each")
 
 
-class Table33(Section):
+class Table33(OfOne):
     """Units' labels judged by people, or by a rater who knows the true labels."""
 
-    dataset: str = Field(description="dataset the network was dissected on")
     protocol: ProtocolName = Field(default="cvpr2017", description="protocol of labels and regions")
-    network: str = Field(description="network whose units are judged")
     phrases: Path | None = Field(
         default=None, description="CSV of what people wrote of the units: layer, unit, phrase"
     )
@@ -620,27 +626,21 @@ class Detector(Section):
     test_present: list[str] = Field(min_length=1, description="classes or labels there")
 
 
-class PnasFig1(Section):
+class PnasFig1(OfOne):
     """The labels of a network's last layer, the counts of all layers, and one unit as a detector."""
 
-    dataset: str = Field(description="dataset the network was dissected on")
-    protocol: ProtocolName = Field(default="pnas2020", description="protocol to count by")
-    network: str = Field(description="network")
     detector: Detector | None = Field(default=None, description="a unit of its last layer")
 
 
-class PnasFig2(Section):
+class PnasFig2(OfOne):
     """How much each class depends on each unit of a network's last layer."""
 
-    dataset: str = Field(description="dataset the network was dissected on")
-    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels and IoU")
-    network: str = Field(description="network")
     train: str = Field(description="dataset on which units are ranked")
     validation: str = Field(description="dataset on which they are removed together")
     scene: str = Field(description="class that stands for the published ski_resort")
     top: int = Field(default=4, gt=0, description="units that count as important to a class")
     many: int = Field(default=20, gt=0, description="units that a class's accuracy is to rest on")
-    counts: list[Annotated[int, Field(ge=0)]] = Field(
+    counts: Numbers = Field(
         default=[], description="numbers of units to remove together; none: all numbers"
     )
     every_count: list[str] = Field(
@@ -648,12 +648,9 @@ class PnasFig2(Section):
     )
 
 
-class PnasFig5(Section):
-    """Adversarial images, and the units that they change. Units are ranked as for pnas_fig_2."""
+class PnasFig5(OfOne):
+    """Adversarial images, and the units that they change. Units are ranked as for pnas_fig_2, on its network."""
 
-    dataset: str = Field(description="dataset the network was dissected on")
-    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels")
-    network: str = Field(description="network of pnas_fig_2")
     validation: str = Field(description="dataset whose images are attacked")
     example: tuple[str, str] = Field(
         description="classes that stand for the published ski_resort and bedroom: an image of the"
@@ -669,12 +666,9 @@ class PnasFig5(Section):
     confidence: float = Field(default=0, ge=0, description="margin of the target's score")
 
 
-class SingleImage(Section):
+class SingleImage(OfOne):
     """One image, and the units without which it is taken for something else."""
 
-    dataset: str = Field(description="dataset the network was dissected on")
-    protocol: ProtocolName = Field(default="pnas2020", description="protocol of labels")
-    network: str = Field(description="network")
     validation: str = Field(description="dataset with the image")
     scene: str = Field(description="class of the image; baseball_field in the talk")
     image: int | None = Field(
@@ -764,10 +758,8 @@ class Removed(Caused):
     """A concept removed by more and more units."""
 
     others: list[str] = Field(default=[], description="concepts that are to stay")
-    counts: list[Annotated[int, Field(ge=0)]] = Field(
-        default=list(range(21)), description="numbers of units ablated"
-    )
-    shown: list[Annotated[int, Field(ge=0)]] = Field(
+    counts: Numbers = Field(default=list(range(21)), description="numbers of units ablated")
+    shown: Numbers = Field(
         default=[0, 5, 10, 20], min_length=1, description="those of the pictures"
     )
 
@@ -775,7 +767,7 @@ class Removed(Caused):
 class Traced(Caused):
     """A concept inserted at one location at a time."""
 
-    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    high: Share | None = Field(
         default=None,
         description="units are forced to what they exceed at this share; none: to their mean at the concept (A.4)",
     )
@@ -796,7 +788,7 @@ class PnasFig4(Removed, Inserted):
     protocol: ProtocolName = Field(default="pnas2020", description="protocol of IoU")
     inserted: str = Field(description="what is inserted; `concept` is removed")
     insertions: int = Field(gt=0, description="the first so many z, for that")
-    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    high: Share | None = Field(
         default=0.005, description="units are forced to what they exceed at this share"
     )
 
@@ -855,7 +847,7 @@ class Filtered(JudgedUnits):
 class Shown(JudgedUnits):
     """Single units."""
 
-    shown: list[Annotated[int, Field(ge=0)]] = Field(
+    shown: Numbers = Field(
         default=[], description="the units; none: the two of the most unrealistic images"
     )
 
@@ -870,15 +862,13 @@ class Banner(Dissected):
     )
     concept: str = Field(default="text", description="what banners are made of, among those labels")
     label: str = Field(default="text", description="... among the segmenter's")
-    given: list[Annotated[int, Field(ge=0)]] = Field(
+    given: Numbers = Field(
         default=[], description="the units, if they are known; none: found by what they draw"
     )
     images: int = Field(default=1000, gt=0, description="z to find units on, and as many to test")
     seeds: tuple[int, int] = Field(default=(1, 3), description="of those z")
     most: int = Field(default=20, gt=0, description="of these images, those with most banner count")
-    counts: list[Annotated[int, Field(gt=0)]] = Field(
-        default=[1, 2, 4, 7], description="numbers of units ablated"
-    )
+    counts: Sizes = Field(default=[1, 2, 4, 7], description="numbers of units ablated")
     draws: int = Field(default=5, gt=0, description="as many random sets of units as well")
     units: int = Field(default=2, gt=0, description="units ablated in the pictures")
     shown: int = Field(default=10, gt=0, description="images of the pictures")
@@ -1073,7 +1063,7 @@ class PhotoEdited(Forced):
     size: tuple[int, int] = Field(
         default=(2, 2), description="cells of the layer that what is added is high and wide"
     )
-    high: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    high: Share | None = Field(
         default=None, description="units that add are forced to what they exceed at this share"
     )
     steps: int = Field(default=1000, gt=0, description="of Adam, over the weights")
@@ -1541,6 +1531,12 @@ def schema() -> str:
 def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, list[str]]]:
     """(key, name, names that are defined) wherever one section names another."""
     datasets, networks = list(config.datasets), list(config.networks)
+
+    def at(key: str, network: str, *layers: str) -> Iterator[tuple[str, str, list[str]]]:
+        if network in networks:  # or else that is what is said
+            for layer in layers:
+                yield key, layer, list(config.networks[network].layers)
+
     for name, sample in config.generated.items():
         yield f"generated.{name}.segmenter", sample.segmenter, list(config.segmenters)
     for name, dataset in config.datasets.items():
@@ -1562,9 +1558,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             yield f"networks.{name}.inversion.generator", network.inversion.generator, generators
     if (features := config.features) is not None:
         yield "features.network", features.network, networks
-        if features.network in networks:
-            layers = list(config.networks[features.network].layers)
-            yield "features.layer", features.layer, layers
+        yield from at("features.layer", features.network, features.layer)
     for name, segmenter in config.segmenters.items():
         yield f"segmenters.{name}.network", segmenter.network, networks
         yield f"segmenters.{name}.labels", segmenter.labels, assets
@@ -1572,9 +1566,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         yield "omission.segmenter", config.omission.segmenter, list(config.segmenters)
     if (how := config.reconstruction) is not None:
         yield "reconstruction.network", how.network, networks
-        if how.network in networks:
-            layers = list(config.networks[how.network].layers)
-            yield "reconstruction.layer", how.layer, layers
+        yield from at("reconstruction.layer", how.network, how.layer)
     for key, judge in dict(config.judging or {}).items():
         if judge is None:
             continue
@@ -1582,27 +1574,18 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         if isinstance(judge, Perceptual):
             if judge.heads is not None:
                 yield f"judging.{key}.heads", judge.heads, assets
-            if judge.network in networks:
-                for layer in judge.layers:
-                    yield (
-                        f"judging.{key}.layers",
-                        layer,
-                        list(config.networks[judge.network].layers),
-                    )
+            yield from at(f"judging.{key}.layers", judge.network, *judge.layers)
     for i, entry in enumerate(config.dissections):
         yield f"dissections.{i}.network", entry.network, networks
         drawn = entry.network in networks and config.networks[entry.network].latent
         choices = list(config.generated) if drawn else datasets
         yield f"dissections.{i}.dataset", entry.dataset, choices
         for j, basis in enumerate(entry.bases):
-            if entry.network in networks:
-                layers = list(config.networks[entry.network].layers)
-                yield f"dissections.{i}.bases.{j}.layer", basis.layer, layers
+            yield from at(f"dissections.{i}.bases.{j}.layer", entry.network, basis.layer)
     for name, quality in config.quality.items():
         yield f"quality.{name}", name, networks
         yield f"quality.{name}.real", quality.real, datasets
-        if name in networks:
-            yield f"quality.{name}.layer", quality.layer, list(config.networks[name].layers)
+        yield from at(f"quality.{name}.layer", name, quality.layer)
     for row, section in config.rows:
         if isinstance(section, Judged):
             yield f"rows.{row}.network", section.network, list(config.quality)
@@ -1613,30 +1596,21 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             if key == "networks.layered":  # an encoder; none is dissected
                 yield f"rows.{row}.{key}", name, networks
                 continue
-            if key.partition(".")[0].partition(" ")[0] in (
-                "dataset",
-                "validation",
-                "train",
-                "test",
-                "real",
-            ):
+            if re.match("dataset|validation|train|test|real", key):
                 yield f"rows.{row}.{key}", name, [*datasets, *config.generated]
                 continue
             searched = config.search.protocol if isinstance(section, Forced) else None
             wanted = getattr(section, "protocol", searched)
-            on = (
-                section.on(name)
-                if isinstance(section, Counts)
-                else section.dataset
-                if wanted
-                else ""
-            )
-            dissected = [  # a count needs the dissection that it counts
-                e.network for e in config.dissections if wanted in e.protocols and e.dataset == on
-            ]
+            if wanted:  # a count needs the dissection that it counts
+                on = section.on(name) if isinstance(section, Counts) else section.dataset
+                dissected = [
+                    e.network
+                    for e in config.dissections
+                    if wanted in e.protocols and e.dataset == on
+                ]
             yield f"rows.{row}.{key}", name, dissected if wanted else networks
-            if isinstance(section, Forced) and name in networks:
-                yield "search.layer", config.search.layer, list(config.networks[name].layers)
+            if isinstance(section, Forced):
+                yield from at("search.layer", name, config.search.layer)
         if isinstance(section, Reflected) and section.masks is not None:
             yield f"rows.{row}.masks", section.masks, assets
         if isinstance(section, Edited) and section.segmenter is not None:
@@ -1645,8 +1619,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             if rewriting.session is not None:
                 yield f"rows.{row}.{key}.session", rewriting.session, assets
         for key, generator, layer in _layers(section):
-            if generator in networks:
-                yield f"rows.{row}.{key}", layer, list(config.networks[generator].layers)
+            yield from at(f"rows.{row}.{key}", generator, layer)
 
 
 def _layers(section: Section | None) -> Iterator[tuple[str, str, str]]:
