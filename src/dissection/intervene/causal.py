@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dissection.adam import Adam
 from dissection.config import Search
 from dissection.errors import DissectionError
 from dissection.intervene.generator import (
@@ -223,7 +224,7 @@ def find_units(
     test = objective.prepare(present[n - held : n], candidates[n - held : n], batch)
     start = initial(iou).to(generator.device)
     alpha = start.clone().requires_grad_()
-    optimiser = torch.optim.Adam([alpha], search.learning_rate)
+    adam = Adam([alpha], search.learning_rate)
     draw = torch.Generator().manual_seed(search.seed)
     best, least = start, torch.inf
     steps = tqdm(range(search.epochs + 1), "alpha", unit="epoch", disable=not progress)
@@ -232,7 +233,7 @@ def find_units(
             penalty = search.l2 * alpha.square().sum()
             loss = penalty - objective.effect(alpha, train, some).mean()
             (alpha.grad,) = torch.autograd.grad(loss, alpha)  # and none for the segmenter's weights
-            optimiser.step()
+            adam.step()
             alpha.data.clamp_(0, 1)
         with torch.no_grad():
             parts = torch.arange(held).split(search.batch)

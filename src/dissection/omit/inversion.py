@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dissection.adam import Adam
 from dissection.errors import DissectionError
 from dissection.features import Target
 
@@ -155,13 +156,13 @@ def departure(theta: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> Ten
 
 def _descend(variables: list[Tensor], loss: Callable[[], Tensor], steps: Steps) -> None:
     """Adam on tensors of (n, ...); loss: (n,), of which each depends on its own part of them."""
-    optimizer = torch.optim.Adam(variables, steps.rate)
+    adam = Adam(variables, steps.rate)
     for step in range(steps.number):
-        for group in optimizer.param_groups:
-            group["lr"] = steps.rate * 0.5 ** sum(step >= fall * steps.number for fall in FALLS)
-        optimizer.zero_grad()
+        adam.rate = steps.rate * 0.5 ** sum(step >= fall * steps.number for fall in FALLS)
+        for variable in variables:
+            variable.grad = None
         loss().sum().backward()
-        optimizer.step()
+        adam.step()
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from dissection.adam import Adam
 from dissection.errors import DissectionError
 from dissection.networks.stylegan import GAIN
 from dissection.rewrite.layers import (
@@ -231,7 +232,7 @@ def _descend(part: _Part, span: Tensor | None, losses: Tensor, rate: float, ever
         start, rows = (t.reshape(-1, span.shape[1]) for t in (part.start, x))
         along = start @ span.T
     x.grad = torch.zeros_like(x)
-    adam = torch.optim.Adam([x], rate, fused=True)
+    adam = Adam([x], rate)
     best, last = float("inf"), 0
     for step in range(len(losses)):
         loss = part.gradient(x, x.grad)

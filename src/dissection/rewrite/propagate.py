@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dissection.adam import Adam
 from dissection.config import Config, Propagated, Rewriting
 from dissection.errors import DissectionError
 from dissection.features import Features, Target
@@ -118,9 +119,9 @@ def finetune(network: nn.Module, z: Tensor, target: Target, spec: Propagated) ->
     where that code compares the pasted box.
     """
     tuned = copy.deepcopy(network).requires_grad_(True)
-    adam = torch.optim.Adam(tuned.parameters(), spec.finetune_rate)
+    adam = Adam(tuned.parameters(), spec.finetune_rate)
     for _ in tqdm(range(spec.finetune_steps), "all weights", unit="step", mininterval=1):
-        adam.zero_grad()
+        tuned.zero_grad()
         target(tuned(z)).sum().backward()
         adam.step()
     return tuned.requires_grad_(False)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dissection import paths
+from dissection.adam import Adam
 from dissection.config import Config, Reflected
 from dissection.dissected import iou_of
 from dissection.errors import DissectionError
@@ -114,12 +115,12 @@ def invert(
         target = torch.lerp(now, now.roll(len(now) // 2, 0), area)
     weight = rule.blocks[number].conv.weight
     original, losses = weight.detach().clone(), []
-    adam = torch.optim.Adam([weight.requires_grad_(True)], rate)
+    adam = Adam([weight.requires_grad_(True)], rate)
     try:
         for step in range(1, steps + 1):
             loss = F.mse_loss(rule.run(before, pairs, number, rule.target), target)
             losses.append(loss.detach())
-            adam.zero_grad()
+            weight.grad = None
             loss.backward()
             adam.step()
             if step % every == 0 or step == steps:
