@@ -89,7 +89,7 @@ def test_layers_by_visibility(config: Config) -> None:
 
 
 def test_searched_units_are_read_as_written(config: Config) -> None:
-    folder = paths.causal(config.profile, "scenes", "a", "tree")
+    folder = paths.causal(config.profile, "scenes", "a") / "tree"
     folder.mkdir(parents=True)
     (folder / "units.csv").write_text(
         "unit,alpha,rank,value,iou\n0,.2,3,1,.5\n1,.9,1,2,.1\n2,.4,2,3,.2\n"
@@ -133,4 +133,6 @@ def test_rows_know_their_networks(config: Config) -> None:
     assert config.rows.fig_4_10.caused() == {"church": ("a", "window"), "bedroom": ("b", "window")}
     assert config.rows.fig_4_9.caused() == {"window": ("a", "window"), "person": ("a", "tree")}
     assert config.rows.pnas_fig_4.caused() == {}
+    assert config.searched("scenes", "a") == ["tree", "window"]
+    assert config.searched("scenes", "b") == ["window"]
     assert used_by("fig_4_10")(config) == (["scenes"], ["a", "b", "parser"])

@@ -625,7 +625,7 @@ def test_values_of_figure_5_6_by_hand() -> None:
 def test_photographs_are_edited_where_they_have_a_concept(workplace: Config) -> None:
     """What the tables say, from the pictures; and twice the same bytes."""
     row = "fig_slides_photo_edit"
-    causes = paths.causal("smoke", "z", "a", "tree")
+    causes = paths.causal("smoke", "z", "a") / "tree"
     causes.mkdir(parents=True)
     units = pd.DataFrame(
         {"unit": range(12), "alpha": 1.0, "rank": range(1, 13), "value": 2.0, "iou": 0.1}

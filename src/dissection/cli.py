@@ -210,11 +210,13 @@ def cause(
     config: Profile,
     dataset: DatasetName,
     network: NetworkName,
-    concept: Annotated[str, typer.Option(help="name of a concept of the segmenter")],
-    out: Out,
+    concept: Annotated[
+        list[str], typer.Option(help="name of a concept of the segmenter, or of several")
+    ],
+    out: Annotated[Path, typer.Option(help="where to write; each concept has a folder in it")],
     threads: Threads = 1,
 ) -> None:
-    """Search the units of a generator's layer that cause a concept."""
+    """Search the units of a generator's layer that cause concepts."""
     from dissection.intervene.objects import search
 
     profile = load(config)

@@ -1394,6 +1394,11 @@ class Config(Section):
         found = {row: section for row, section in self.rows}
         return {row: s for row, s in found.items() if isinstance(s, Edited | Isolated)}
 
+    def searched(self, dataset: str, network: str) -> list[str]:
+        """The concepts whose causal units rows ask for, in the images of a generator."""
+        rows = [row for _, row in self.rows if isinstance(row, Forced) and row.dataset == dataset]
+        return sorted({c for row in rows for n, c in row.caused().values() if n == network})
+
     def sharing(self, row: str) -> list[str]:
         """The rows whose edits one job makes, of the same generator; it is that of the first."""
         one = getattr(self.rows, row)

@@ -58,9 +58,9 @@ def intervention(profile: str, row: str) -> Path:
     return results(profile) / "interventions" / row
 
 
-def causal(profile: str, dataset: str, network: str, concept: str) -> Path:
-    """Folder of the search for a generator's units that cause a concept."""
-    return results(profile) / "causal" / dataset / network / concept
+def causal(profile: str, dataset: str, network: str) -> Path:
+    """Folder of the search for a generator's units that cause concepts; each concept has its own in it."""
+    return results(profile) / "causal" / dataset / network
 
 
 def quality(profile: str, network: str) -> Path:

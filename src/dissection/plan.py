@@ -159,7 +159,8 @@ def _cause(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) ->
     spec = config.search
     learned = 2 * (3 * spec.places + spec.held_out) * spec.epochs
     networks = job["network"], config.parser(job["dataset"])
-    return Work().add(networks, spec.images * (2 + spec.tries) + learned)
+    concepts = len(config.searched(job["dataset"], job["network"]))
+    return Work().add(networks, concepts * (spec.images * (2 + spec.tries) + learned))
 
 
 def _quality(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:

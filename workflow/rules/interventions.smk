@@ -8,8 +8,8 @@ def intervention(row):
     return str(paths.intervention(PROFILE, row))
 
 
-def cause(dataset, network, concept):
-    return str(paths.causal(PROFILE, dataset, network, concept))
+def cause(dataset, network):
+    return str(paths.causal(PROFILE, dataset, network))
 
 
 def forced(row):
@@ -39,14 +39,14 @@ def intervened(wildcards):
     if wildcards.row == "pnas_fig_5":
         found["ranking"] = intervention("pnas_fig_2")
     if spec := forced(wildcards.row):
-        found["causes"] = [cause(spec.dataset, *pair) for pair in spec.caused().values()]
+        found["causes"] = sorted({cause(spec.dataset, n) for n, _ in spec.caused().values()})
     if wildcards.row in CONFIG.inverted():
         found["inverted"] = str(paths.inversion(PROFILE, wildcards.row))
     return found
 
 
 rule cause:
-    """Search the units of a generator's layer that cause a concept."""
+    """Search the units of a generator's layer that cause concepts: all that rows ask for."""
     input:
         data=lambda w: evaluated([w.network], [w.dataset]),
         dissection=[
@@ -55,11 +55,11 @@ rule cause:
         network=lambda w: [f for n in (w.network, *parser(w.dataset)) for f in module_sources(n)],
         sources=sources("dissection.intervene.objects"),
     output:
-        folder=directory(cause("{dataset}", "{network}", "{concept}")),
+        folder=directory(cause("{dataset}", "{network}")),
     log:
-        log_of("cause", "{dataset}", "{network}", "{concept}.log"),
+        log_of("cause", "{dataset}", "{network}.log"),
     benchmark:
-        log_of("cause", "{dataset}", "{network}", "{concept}.tsv")
+        log_of("cause", "{dataset}", "{network}.tsv")
     wildcard_constraints:
         dataset=any_of(CONFIG.generated),
         network=any_of(CONFIG.networks),
@@ -72,13 +72,14 @@ rule cause:
         settings=lambda w: evaluation_settings(
             [w.network, *parser(w.dataset)], [w.dataset], search=CONFIG.search
         ),
+        concepts=lambda w: [f"--concept={c}" for c in CONFIG.searched(w.dataset, w.network)],
     shell:
         """
         dissection cause \
             --config {CONFIGFILE:q} \
             --dataset {wildcards.dataset:q} \
             --network {wildcards.network:q} \
-            --concept {wildcards.concept:q} \
+            {params.concepts:q} \
             --threads {threads} \
             --out {output.folder:q} \
             2>{log:q}

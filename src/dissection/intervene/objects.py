@@ -1,12 +1,13 @@
 """Objects removed from what a generator draws, and inserted into it, by a few units: what thesis figures 4-4, 4-9,
 4-10, 4-11 and A-6, and PNAS 2020, figure 4, are made of.
 
-    search(config, "churches", "progan_church", "tree", out, device)    # units.csv, history.csv
+    search(config, "churches", "progan_church", ["tree"], out, device)  # tree/units.csv, tree/history.csv
     remove(config, "fig_4_4", out, device, threads)                 # removal.csv, removal.png
 
 Tables count label pixels. A PNG shows a few images side by side.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def read_iou(config: Config, dataset: str, network: str, protocol: str, concept:
 
 def read_units(config: Config, dataset: str, network: str, concept: str) -> Units:
     """What `search` wrote."""
-    lines = pd.read_csv(paths.causal(config.profile, dataset, network, concept) / "units.csv")
+    lines = pd.read_csv(paths.causal(config.profile, dataset, network) / concept / "units.csv")
     order = torch.tensor(lines.sort_values("rank")["unit"].to_numpy())
     alpha, value, iou = (
         torch.tensor(lines[c].to_numpy()).float() for c in ("alpha", "value", "iou")
@@ -103,26 +104,35 @@ def read_units(config: Config, dataset: str, network: str, concept: str) -> Unit
 
 
 def search(
-    config: Config, dataset: str, network: str, concept: str, out: Path, device: torch.device
+    config: Config,
+    dataset: str,
+    network: str,
+    names: Sequence[str],
+    out: Path,
+    device: torch.device,
 ) -> None:
     """
+    Of each concept of these names, in a folder of its own:
+
     units.csv: unit, alpha, rank (from 1, by alpha), value (k), iou. history.csv: epoch, loss, effect on the locations
     held out, and how many locations of either kind were learned from and held_out.
     """
     scenes, spec = load_scenes(config, dataset, network, device), config.search
-    number = number_of(scenes.segmenter.concepts, concept)
-    iou = read_iou(config, dataset, network, spec.protocol, concept)
     z_present, z_candidates = (scenes.z(seed, spec.images) for seed in spec.seeds)
-    found = find_units(
-        scenes.generator, scenes.segmenter, number, z_present, z_candidates, iou, spec, BATCH, True
-    )
-    columns = {
-        "alpha": found.alpha, "rank": found.order.argsort() + 1, "value": found.value, "iou": iou,
-    }  # fmt: skip
-    lines = pd.DataFrame({name: tensor.numpy() for name, tensor in columns.items()})
-    write_csv(lines.rename_axis("unit").reset_index(), out / "units.csv")
-    learned, held = found.places
-    write_csv(found.history.assign(learned=learned, held_out=held), out / "history.csv")
+    for name in names:
+        number = number_of(scenes.segmenter.concepts, name)
+        iou = read_iou(config, dataset, network, spec.protocol, name)
+        found = find_units(
+            scenes.generator, scenes.segmenter, number, z_present, z_candidates, iou, spec, BATCH, True
+        )  # fmt: skip
+        columns = {
+            "alpha": found.alpha, "rank": found.order.argsort() + 1, "value": found.value, "iou": iou,
+        }  # fmt: skip
+        lines = pd.DataFrame({column: tensor.numpy() for column, tensor in columns.items()})
+        write_csv(lines.rename_axis("unit").reset_index(), out / name / "units.csv")
+        learned, held = found.places
+        history = found.history.assign(learned=learned, held_out=held)
+        write_csv(history, out / name / "history.csv")
 
 
 # ---------------------------------------------------------------- units ablated
