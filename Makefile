@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: smoke test full-dry environment
+.PHONY: smoke test full-dry full-simulated environment
 
 smoke: environment
 	snakemake --cores all
@@ -16,6 +16,10 @@ test: environment
 full-dry: environment
 	dissection plan --config config/full.yaml
 	dissection assets --config config/full.yaml
+
+# the full profile from download to report, with tiny files in place of the published ones; offline
+full-simulated: environment
+	pytest -m simulated
 
 environment: $(BIN)/.installed
 

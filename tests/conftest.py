@@ -111,6 +111,7 @@ def copy_repository(folder: Path, profile: Callable[[dict], dict] | None = tiny)
         source, target = REPOSITORY / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():
+            target.unlink(missing_ok=True)
             target.symlink_to(source.readlink())
         elif source.is_file():
             shutil.copy2(source, target)

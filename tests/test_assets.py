@@ -345,7 +345,8 @@ def packed(kind: str, files: dict[str, bytes], wrapper: str = "") -> bytes:
     if kind == "zip":
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in files.items():
-                archive.writestr(wrapper + name, content)
+                info = zipfile.ZipInfo(wrapper + name)  # of no date: the same bytes every time
+                archive.writestr(info, content, zipfile.ZIP_DEFLATED)
     else:
         with tarfile.open(fileobj=buffer, mode="w:gz" if kind == "tar.gz" else "w") as archive:
             for name, content in files.items():
@@ -387,6 +388,13 @@ def test_archive_is_unpacked_and_deleted(
         DissectionError, match=f"altered after it was unpacked.*expected digest {DIGEST}, found"
     ):
         get(tmp_path, what)
+
+
+def test_a_split_is_no_wrapper(server: Server, tmp_path: Path) -> None:
+    """As the publisher packs the photographs of one split: places/val/<class>/<file>.jpg."""
+    server.files["set.zip"] = packed("zip", FILES, "places/val/")
+    what = entry(server.url("fine/set.zip"), unpack="zip", checksum="none")
+    assert tree(get(tmp_path, what) / "val") == FILES
 
 
 def _fetch_and_die(what: Entry, home: Path, step: int) -> int:

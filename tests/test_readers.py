@@ -296,7 +296,7 @@ def test_places_as_published_flat(tmp_path: Path) -> None:
 def database(folder: Path, images: dict[str, bytes]) -> None:
     folder.mkdir(parents=True)
     with (
-        lmdb.open(str(folder), map_size=1 << 20) as environment,
+        lmdb.open(str(folder), map_size=1 << 24) as environment,
         environment.begin(write=True) as transaction,
     ):
         for key, content in images.items():

@@ -82,8 +82,7 @@ def drawn(shapes, seed=1):
 # ---------------------------------------------------------------------------------------------- pickles
 
 
-@pytest.fixture
-def dnnlib(monkeypatch):
+def dnnlib_modules(monkeypatch):
     """The modules whose classes the pickle names, with classes that must never be run when it is read."""
 
     def refuse(self, state):
@@ -101,6 +100,11 @@ def dnnlib(monkeypatch):
         made = type(name, bases, {"__setstate__": refuse, "__module__": module})
         setattr(modules[module], name, made)
     return modules
+
+
+@pytest.fixture
+def dnnlib(monkeypatch):
+    return dnnlib_modules(monkeypatch)
 
 
 def network_of(dnnlib, name, variables, **components):

@@ -533,14 +533,15 @@ def check(
     same: dict[str, dict] = {}  # many networks differ in nothing but their weights
     for name, network in profile.networks.items():
         kind = network.model_dump_json(include={"module", "arguments", "input", "latent", "layers"})
-        try:
-            with torch.device("meta"):  # the modules without their weights
-                module = load_network(network, None, profile.seed)
-            check_layers(module, network.layers.values())
-        except DissectionError as error:
-            raise DissectionError(f"{config}: networks.{name}: {error}") from None
-        if costs:
-            found[name] = same.get(kind) or same.setdefault(kind, cost(module, network))
+        if kind not in same:
+            try:
+                with torch.device("meta"):  # the modules without their weights
+                    module = load_network(network, None, profile.seed)
+                check_layers(module, network.layers.values())
+            except DissectionError as error:
+                raise DissectionError(f"{config}: networks.{name}: {error}") from None
+            same[kind] = cost(module, network) if costs else {}
+        found[name] = same[kind]
     if costs:
         with paths.replacing(costs) as path:
             path.write_text(json.dumps(found))

@@ -227,6 +227,8 @@ def _intervene(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]
     if row == "fig_4_7":
         return Work(read=2 * spec.images).add(spec.networks.values(), spec.images)
     if row == "fig_slides_banner":
+        if spec.layer not in costs[spec.network].units:
+            return None
         units = costs[spec.network].units[spec.layer][0]
         changes = 2 + len(spec.counts) * (2 + spec.draws)
         drawn = spec.images * changes + units * spec.most
@@ -234,14 +236,16 @@ def _intervene(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]
     return None
 
 
-def _forced(config: Config, costs: Mapping[str, Cost], spec: Forced) -> Work:
-    """Every image as it is, and once for each change of its units."""
+def _forced(config: Config, costs: Mapping[str, Cost], spec: Forced) -> Work | None:
+    """Every image as it is, and once for each change of its units. None if the layer's size is not known."""
     work, parser = Work(), config.parser(spec.dataset)
     if isinstance(spec, RemovedEach | RemovedFrom):
         for network, _ in spec.caused().values():
             work.add([network, parser], 3 * spec.images)  # ablated everywhere, inserted somewhere
         return work
     network = getattr(spec, "network")  # noqa: B009 # of all others
+    if config.search.layer not in costs[network].units:
+        return None
     _, h, w = costs[network].units[config.search.layer]
     places = (h - config.search.size[0] + 1) * (w - config.search.size[1] + 1)
     changes = 1.0

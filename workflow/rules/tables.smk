@@ -30,10 +30,12 @@ def row_settings(row):
     )
 
 
+RECORDS = {record(asset): asset for asset in NEEDED}
+
+
 def of_records(path):
     """The files of an asset, for its record; any other file is what it is."""
-    named = {record(asset): asset for asset in NEEDED}
-    return held(named[str(path)]) if str(path) in named else [str(path)]
+    return held(RECORDS[str(path)]) if str(path) in RECORDS else [str(path)]
 
 
 for row in MADE:

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from dissection.errors import DissectionError
 
+SPLITS = ("train", "val", "test")
+
 
 class ArchiveError(DissectionError):
     """The archive itself is at fault: damaged, or refused."""
@@ -51,9 +53,10 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def sole_folder(folder: Path) -> Path:
-    """The folder itself, or the one that wraps all it holds."""
+    """The folder itself, or the one that wraps all it holds; one that is called as a split is no wrapper."""
     inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return sole_folder(inside[0]) if len(inside) == 1 and inside[0].is_dir() else folder
+    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLITS
+    return sole_folder(inside[0]) if wraps else folder
 
 
 def _members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
