@@ -1677,9 +1677,13 @@ def named(section: Section | None) -> Iterator[tuple[str, str]]:
 
 
 def _choose(found: Any, choices: list[str]) -> str:
-    close = difflib.get_close_matches(str(found), choices, 1)
+    close = difflib.get_close_matches(str(found), choices, 5)
     meant = f", did you mean {close[0]}?" if close else ","
-    return f"found {found!r}{meant} choices: {', '.join(choices) or 'none'}"
+    if len(choices) > 60:  # a registry; more than a line can show
+        text = f"{', '.join(close) or ', '.join(choices[:5])}, ... ({len(choices)} in all)"
+    else:
+        text = ", ".join(choices) or "none"
+    return f"found {found!r}{meant} choices: {text}"
 
 
 def _first(error: ValidationError) -> str:
