@@ -111,29 +111,26 @@ def test_dvc_yaml_and_the_rules_are_honest(tmp_path, finished):
     under its deps, and the settings that they carry under its params."""
     workspace = copy_repository(tmp_path / "repository", profile=None)
     made = [(name, out) for name, stage in STAGES.items() for out in outs(stage)]
+    assert not any(isinstance(out, dict) for _, out in made), "outs keep their defaults"
     for _, out in made:
         assert sum(within(out, [other]) for _, other in made) == 1, f"{out} lies under two outs"
     settings = carried(finished)
-    for name, stage in STAGES.items():
-        assert not any(isinstance(out, dict) for out in outs(stage)), "outs keep their defaults"
-        program, target = stage["cmd"].split()
-        assert program == "snakemake"
+    programs, targets = zip(*(stage["cmd"].split() for stage in STAGES.values()), strict=True)
+    assert set(programs) == {"snakemake"}
+    for rule, inputs, outputs in jobs(workspace, *targets):
+        (owner,) = {n for o in outputs for n, out in made if within(o, [out])}
+        stage = STAGES[owner]
+        assert all(within(o, outs(stage)) for o in outputs), f"outs of {owner}: {outputs}"
+        unseen = [i for i in inputs if not within(i, stage["deps"] + outs(stage))]
+        assert unseen == [], f"{rule} reads what is no dep of {owner}"
+        used = settings.get(rule, set()) - {"registry", "downloads"}
         (params,) = stage["params"]
-        for rule, inputs, outputs in jobs(workspace, target):
-            (owner,) = {n for o in outputs for n, out in made if within(o, [out])}
-            assert all(within(o, outs(STAGES[owner])) for o in outputs), (
-                f"outs of {owner}: {outputs}"
-            )
-            if owner == name:
-                unseen = [i for i in inputs if not within(i, stage["deps"] + outs(stage))]
-                assert unseen == [], f"{rule} reads what is no dep of {name}"
-                used = settings.get(rule, set()) - {"registry", "downloads"}
-                assert used <= set(params["config/smoke.yaml"]), f"params of {name}: {used}"
+        assert used <= set(params["config/smoke.yaml"]), f"params of {owner}: {used}"
 
 
-def jobs(workspace: Workspace, target: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Rule, inputs and outputs of every job behind a target."""
-    plan = workspace.run("snakemake", target, "--dry-run", "--forceall")
+def jobs(workspace: Workspace, *targets: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Rule, inputs and outputs of every job behind targets."""
+    plan = workspace.run("snakemake", *targets, "--dry-run", "--forceall")
     for block in re.split(r"^(?:local)?rule ", plan, flags=re.M)[1:]:
         files = dict(re.findall(r"^    (input|output): (.+)$", block, flags=re.M))
         if "output" in files:
