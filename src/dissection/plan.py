@@ -22,16 +22,26 @@ from dissection import paths
 from dissection.assets import Entry, load_registry
 from dissection.assets.survey import State, columns, readable, state
 from dissection.config import (
+    Changed,
     Config,
     Forced,
     Inserted,
     InvertedGroups,
+    Isolated,
     OmittedPairs,
     PhotoEdited,
     PnasFig4,
+    Propagated,
+    Recalled,
+    Reflected,
     RemovedEach,
     RemovedFrom,
+    Rewriting,
+    Sampled,
+    Stacked,
+    Swept,
     Traced,
+    Unmarked,
 )
 from dissection.errors import DissectionError
 
@@ -44,6 +54,8 @@ START = 20  # seconds: Python, torch, weights
 REMOVAL = (
     1 / 545
 )  # of a forward pass: one more set of units removed, measured on VGG-16 (see `ablation`)
+LAYER = 0.1  # of a forward pass: one layer on a crop
+METHODS = 8  # of tables 6.1 and 6.2, unmodified images among them
 UNKNOWN = 100_000  # images of a dataset that nobody has counted
 PAGE = 200_000  # bytes for a unit of a dissection, with the pictures of its page
 CPU = {"fetch", "shipped", "scenes", "page", "survey", "figure", "report"}  # minutes each, if that
@@ -258,6 +270,53 @@ def _forced(config: Config, costs: Mapping[str, Cost], spec: Forced) -> Work | N
     return work.add([network, parser], changes * spec.images)
 
 
+def _rewriting(edit: Rewriting) -> float:
+    """Passes of a generator: images to select from, those of C, and the loop, whose steps see one layer's crop."""
+    return (0 if edit.session else edit.images) + edit.moments + 3 * LAYER * edit.steps
+
+
+def _edit(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
+    work = Work()
+    for spec in (getattr(config.rows, name) for name in config.sharing(job["row"])):
+        if isinstance(spec, Isolated):
+            assert config.features is not None
+            for network in spec.networks.values():
+                layers, sides = len(config.networks[network].layers), len(spec.sides)
+                work.add([network], spec.images * (1 + layers * sides))
+                work.add([config.features.network], spec.images * (2 + layers) * sides)
+            continue
+        drawn, judged = 0.0, 0.0
+        if isinstance(spec, Propagated):
+            for edit in spec.edits.values():
+                drawn += 4 * _rewriting(edit) + 3 * spec.finetune_steps + METHODS * spec.images
+                judged += edit.images + METHODS * spec.images
+            if config.judging is not None:
+                parts = config.judging.perceptual, config.judging.correspondence
+                times = METHODS * spec.images * len(spec.edits)
+                work.add([part.network for part in parts if part], times)
+        elif isinstance(spec, Swept):
+            tried = len(spec.layers) * len(spec.ranks)
+            drawn = _rewriting(spec.edit) + tried * (3 * LAYER * spec.edit.steps + spec.images)
+            judged = spec.edit.images + (1 + tried) * spec.images
+        elif isinstance(spec, Reflected):
+            searched = len(config.networks[spec.network].layers) * spec.search_steps
+            drawn = 3 * spec.pairs * (searched + spec.steps) + spec.candidates + 4 * spec.images
+            judged = spec.candidates + 4 * spec.images
+        elif isinstance(spec, Stacked):
+            drawn = sum(_rewriting(edit) for edit in spec.edits.values())
+            judged = sum(edit.images for edit in spec.edits.values())
+        elif isinstance(spec, Unmarked):
+            judged = drawn = _rewriting(spec.edit) + 4 * spec.images
+        elif isinstance(spec, Changed | Recalled):
+            drawn, judged = _rewriting(spec.edit), spec.edit.images
+        work.add([spec.network], drawn)
+        if spec.segmenter:
+            work.add([config.segmenters[spec.segmenter].network], judged)
+        elif isinstance(spec, Sampled):
+            work.add(spec.judges(config)[1:], judged)
+    return work
+
+
 def _rate(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
     n = images(config, job["dataset"])
     return Work().add([job["network"], config.parser(job["dataset"])], n)
@@ -286,6 +345,7 @@ WORK: dict[str, Callable[[Config, Mapping[str, Cost], Mapping[str, str]], Work |
     "quality": _quality,
     "compare": _compare,
     "invert": _invert,
+    "edit": _edit,
     "intervene": _intervene,
     "rate": _rate,
     "train": _train,

@@ -44,6 +44,7 @@ rule edit:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("edit"),
     params:
         settings=lambda w: evaluation_settings(
             *judging(w.row),
