@@ -183,12 +183,17 @@ def _quality(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) 
     return Work(read=real).add([job["network"]], drawn).add([features.network], drawn + real)
 
 
-def _compare(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
+def _segment(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
+    """A part of the photographs, and of as many images of each generator that is compared with them."""
     spec, generators = config.omission, config.compared()[job["dataset"]]
     assert spec is not None
-    parser = config.segmenters[spec.segmenter].network
-    work = Work(read=2 * spec.images).add(generators, spec.images)
-    return work.add([parser], spec.images * (2 + len(generators)))
+    parser, n = config.segmenters[spec.segmenter].network, spec.images / config.shards
+    work = Work(read=2 * n).add(generators, n)
+    return work.add([parser], n * (2 + len(generators)))
+
+
+def _compare(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
+    return _segment(config, costs, job) if config.shards == 1 else Work()
 
 
 def _invert(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
@@ -343,6 +348,7 @@ WORK: dict[str, Callable[[Config, Mapping[str, Cost], Mapping[str, str]], Work |
     "transfer": _transfer,
     "cause": _cause,
     "quality": _quality,
+    "segment": _segment,
     "compare": _compare,
     "invert": _invert,
     "edit": _edit,

@@ -55,6 +55,7 @@ rule segment:
     resources:
         gpu=GPU,
         mem_mb=MEM_MB,
+        runtime=runtime("segment"),
     params:
         settings=comparison,
     shell:

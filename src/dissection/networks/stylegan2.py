@@ -56,7 +56,9 @@ class State(NamedTuple):
 
 
 def seeds(z: Tensor) -> Tensor:
-    """z (n, latent) -> (n,) int64, from the bytes of each as float32."""
+    """z (n, latent) -> (n,) int64, from the bytes of each as float32; of shapes alone, 0."""
+    if z.is_meta:
+        return torch.zeros(len(z), dtype=torch.int64, device="cpu")
     rows = z.detach().float().cpu().numpy()
     found = [hashlib.blake2b(row.tobytes(), digest_size=7).digest() for row in rows]
     return torch.tensor([int.from_bytes(digest, "little") for digest in found])
