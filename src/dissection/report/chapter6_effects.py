@@ -131,14 +131,15 @@ def _row(
 EFFECTS = {
     "fig_b_1": ("Hats added", "People are given the hat of another; in full, horses."),
     "fig_b_2": ("Something made longer", "Hair grows as long as in another image; in full, tails of horses."),
-    "fig_b_3": ("Main windows removed", "A window in the middle takes what another church has there."),
-    "fig_b_4": ("Fewer trees before buildings", "A tree in the middle takes what another church has there."),
-    "fig_b_5": ("Earrings removed", "In full, earrings; in smoke, whose segmenter sees no earrings, hats."),
-    "fig_b_6": ("Glasses removed", "Glasses take what is there in the most similar image without."),
+    "fig_b_3": ("Main windows removed", "The box of a window in the middle takes the nearest plain wall of its size."),
+    "fig_b_4": ("Fewer trees before buildings", "A tree in the middle becomes what the most similar church without has there."),
+    "fig_b_5": ("Earrings removed", "An earring becomes what the most similar face without has there."),
+    "fig_b_6": ("Glasses removed", "Glasses become what the most similar face without has there."),
 }  # fmt: skip
 SHOWN = (
     " Above: object, paste, context. Below: the images that score highest in the direction of the context, unmodified"
-    " and changed. Chart: share of their pixels that show what was to change, and what to become, by the segmenter."
+    " and changed. Chart: share of their pixels that show what was to change, and what to become, by the segmenter, or"
+    " what finds it by `judging`."
 )
 ROWS = (
     _row(
@@ -146,7 +147,8 @@ ROWS = (
         "Watermarks removed",
         "Images with a watermark in the middle and at the bottom, by a detector whose recall and precision on true"
         " masks stand below: unmodified, without the units that tell the annotated watermarks best (the same shares of"
-        " a layer of fewer than 512 units), and after a change of rank one.",
+        " a layer of fewer than 512 units), after a change of rank one that has these units' effect for its goal, and"
+        " (each) after one for each place, whose goal is that place in an image without text.",
         _table("table_6_3", count="counts.csv", detector="detector.csv"),
         _watermarks,
         _watermark_metrics,
