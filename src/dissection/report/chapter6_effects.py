@@ -132,7 +132,7 @@ EFFECTS = {
     "fig_b_1": ("Hats added", "People are given the hat of another; in full, horses."),
     "fig_b_2": ("Something made longer", "Hair grows as long as in another image; in full, tails of horses."),
     "fig_b_3": ("Main windows removed", "The box of a window in the middle takes the nearest plain wall of its size."),
-    "fig_b_4": ("Fewer trees before buildings", "A tree in the middle becomes what the most similar church without has there."),
+    "fig_b_4": ("Fewer trees before buildings", "A tree becomes what is there in the most similar church."),
     "fig_b_5": ("Earrings removed", "An earring becomes what the most similar face without has there."),
     "fig_b_6": ("Glasses removed", "Glasses become what the most similar face without has there."),
 }  # fmt: skip
