@@ -5,6 +5,7 @@ need when they run, so that `dissection --help` answers at once.
 """
 
 import errno
+import gc
 import json
 import multiprocessing
 import os
@@ -48,6 +49,7 @@ Threads = Annotated[int, typer.Option(min=1, help="threads to compute with")]
 
 def main() -> None:
     """Run a verb. What the user can mend ends in one line and exit code 1, not in a traceback."""
+    gc.set_threshold(100_000)  # an import makes a million objects, and none of them is garbage
     if run := os.environ.get("DISSECTION_RUN"):
         threading.Thread(target=_end_with, args=[int(run)], daemon=True).start()
     try:
