@@ -116,6 +116,16 @@ def test_the_published_layout():
     }  # fmt: skip
 
 
+def test_folded_batch_norms_change_nothing():
+    network = upernet(3, 4, 2, 2, (4, 4, 8), False, (2, 3, 4, 5), (1, 2, 1, 1), (1, 2), 6, 6)
+    network(torch.randn(8, 3, 32, 32))  # statistics of their own
+    images, network = torch.randn(2, 3, 32, 32), network.double().eval()
+    before = network(images.double())
+    network.fold()
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+    torch.testing.assert_close(network(images.double()), before)
+
+
 def test_two_published_files_are_one_network(tmp_path):
     """They hold what synchronised batch norm kept in training, and may lack the count of batches."""
     sizes = {"objects": 5, "parts": 4, "materials": 3, "scenes": 2}

@@ -26,6 +26,7 @@ from dissection.data.scenes import world
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, asset_of, load_network
 from dissection.segment.classes import HEADS, NONE, Classes, read_classes
+from dissection.segment.upernet import UPerNet
 
 FEW = ("sky", "building", "person")  # whose parts are labelled without `p`
 HALVES = ("t", "l", "b", "r")  # top, left, bottom, right
@@ -40,6 +41,8 @@ def load_segmenter(
     """
     spec = config.segmenters[name]
     network = load_network(config.networks[spec.network], weights, config.seed)
+    if isinstance(network, UPerNet):
+        network.fold()
     preprocess = Preprocess(config.networks[spec.network].input)
     return Segmenter(
         network.to(device), preprocess, read_classes(labels), spec.vocabulary, spec.sizes
