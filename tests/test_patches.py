@@ -125,6 +125,7 @@ def test_the_distance_is_of_all_patches_from_crops_of_other_images(network):
 def test_a_mosaic_is_of_all_patches(network, z):
     cut = Cut(network, "layer4")
     found = cut.mosaic(z[:3], 8)
+    assert cut.cell(z) == 4
     assert found.shape == (3, 3, 36, 36)
     halfway = cut.halfway(z[:3])
     for row, column in ((0, 0), (2, 1), (3, 3)):

@@ -92,6 +92,12 @@ class Cut:
         return crop
 
     @torch.inference_mode()
+    def cell(self, z: Tensor) -> int:
+        """Pixels that a cell of the layer is high and wide. z: (n, size)"""
+        halfway = self.halfway(z[:1].to(next(self.network.parameters()).device))
+        return halfway.render(halfway.maps).shape[2] // halfway.maps[0].shape[2]
+
+    @torch.inference_mode()
     def alone(self, halfway: Halfway, at: Tensor, crop: int) -> Tensor:
         """(n, 2) row and column of a crop of each image's features -> (n, 3, side, side) uint8."""
         times = [m.shape[2] // halfway.maps[0].shape[2] for m in halfway.maps]
@@ -196,7 +202,8 @@ def patch_distances(
 
 
 def isolate(config: Config, row: str, out: Path, device: torch.device) -> None:
-    """Write distances.csv and, of each network, pictures of some images whole and from patches alone, by layer."""
+    """Write distances.csv and, of each network, pictures of some images whole and from patches alone, by layer, if the
+    patches are whole cells of it."""
     spec: Isolated = getattr(config.rows, row)
     extractor = load_extractor(config, device)
     tables = []
@@ -216,7 +223,9 @@ def isolate(config: Config, row: str, out: Path, device: torch.device) -> None:
             with torch.inference_mode():
                 strips = {"image": pad(to_pixels(network(shown.to(device))), (0, 1), value=255)}
             for path in paths:
-                strips[path] = Cut(network, path).mosaic(shown, spec.side)
+                cut = Cut(network, path)
+                if spec.side % cut.cell(shown) == 0:
+                    strips[path] = cut.mosaic(shown, spec.side)
             for layer, strip in strips.items():
                 write_png(folder / f"{name} {layer}.png", strip)
         write_csv(pd.concat(tables), folder / "distances.csv")
