@@ -153,9 +153,9 @@ def _concerns(path: str) -> bool:
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row of chapter 4, in an empty folder."""
-    profile = load(EVERY_ROW4)
+def config(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The profile of every row of a chapter, the test module's EVERY or else the fourth, in an empty folder."""
+    profile = load(getattr(request.module, "EVERY", EVERY_ROW4))
     monkeypatch.chdir(tmp_path)
     return profile
 

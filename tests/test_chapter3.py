@@ -24,14 +24,6 @@ EVERY = REPOSITORY / "tests" / "every_row.yaml"
 CATEGORIES = ("object", "part", "scene", "material", "texture", "color")
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row, in an empty folder."""
-    profile = load(EVERY)
-    monkeypatch.chdir(tmp_path)
-    return profile
-
-
 def write_units(config: Config, network: str, layers: dict[str, list[dict[str, tuple]]]) -> None:
     """layers: name -> for each unit, category -> (label, iou)."""
     rows = []

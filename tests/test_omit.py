@@ -317,14 +317,6 @@ class label  colour
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The profile of every row, in an empty folder."""
-    profile = load(EVERY)
-    monkeypatch.chdir(tmp_path)
-    return profile
-
-
-@pytest.fixture
 def measured(config: Config) -> Config:
     for dataset in ("churches", "bedrooms"):
         folder = paths.omission(config.profile, dataset)

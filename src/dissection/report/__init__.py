@@ -68,3 +68,8 @@ def section(config: Config, row: str) -> Any:
     if found is None:
         raise DissectionError(f"rows.{row} is not in the configuration of profile {config.profile}")
     return found
+
+
+def only(values: Callable[..., dict[str, Any]], *names: str) -> Callable[..., dict[str, Any]]:
+    """Some of the values, by name, as metrics."""
+    return lambda table: {name: of for name, of in values(table).items() if name in names}

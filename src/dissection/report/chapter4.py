@@ -15,7 +15,7 @@ from dissection import paths
 from dissection.config import Config, Counts, Units
 from dissection.dissect.protocols import PROTOCOLS
 from dissection.dissected import iou_of
-from dissection.report import Row, section
+from dissection.report import Row, only, section
 from dissection.report.chapter3 import read_units, strip_of, used_by
 from dissection.report.interventions import detector, part, pictures
 
@@ -375,11 +375,7 @@ ROWS = (
         used_by("fig_4_7"),
         _fig_4_7,
         _fig_4_7_values,
-        lambda table: {
-            key: value
-            for key, value in _fig_4_7_values(table).items()
-            if key in ("total", "class_types", "swd", "swd_real")
-        },
+        only(_fig_4_7_values, "total", "class_types", "swd", "swd_real"),
     ),
     _row(
         "fig_a_7",

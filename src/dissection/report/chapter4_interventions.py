@@ -13,7 +13,7 @@ import pandas as pd
 
 from dissection import paths
 from dissection.config import Config
-from dissection.report import Row, section
+from dissection.report import Row, only, section
 from dissection.report.chapter3 import read_units, strip_of, used_by
 from dissection.report.interventions import part, pictures
 
@@ -220,11 +220,7 @@ ROWS = (
         " added by forcing such units at one location to a high value, by what stands there; the paper's error bars are"
         " standard deviations, these are 99 % intervals that take images as independent.",
         _pnas_fig_4_values,
-        lambda table: {
-            key: value
-            for key, value in _pnas_fig_4_values(table).items()
-            if key in ("a_removed_at", "d_added")
-        },
+        only(_pnas_fig_4_values, "a_removed_at", "d_added"),
         texts=_pnas_texts,
     ),
     Row(

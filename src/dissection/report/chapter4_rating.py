@@ -8,7 +8,7 @@ import pandas as pd
 from dissection import paths
 from dissection.config import Config
 from dissection.dissect.protocols import PROTOCOLS
-from dissection.report import Row, section
+from dissection.report import Row, only, section
 from dissection.report.chapter3 import read_units, strip_of, used_by
 
 Values = dict[str, Any]
@@ -155,11 +155,7 @@ ROWS = (
         used_by(ROW),
         _table,
         _values,
-        lambda table: {
-            key: value
-            for key, value in _values(table).items()
-            if key in ("human_consistent", "also_dissected", "same_word", "rated_accurate")
-        },
+        only(_values, "human_consistent", "also_dissected", "same_word", "rated_accurate"),
     ),
     Row(
         "fig_a_3",
