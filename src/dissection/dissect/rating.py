@@ -32,6 +32,7 @@ from dissection.config import Config, Rated
 from dissection.dissect.page import GAP, SIDE, Strips, interpolation
 from dissection.dissect.protocols import PROTOCOLS
 from dissection.dissect.survey import COLUMNS, majority, read_answers
+from dissection.files import write_csv
 from dissection.generated import generated_of
 from dissection.networks import to_pixels
 from dissection.paths import replacing
@@ -135,8 +136,7 @@ def rate(config: Config, spec: Rated, folder: Path, out: Path, device: torch.dev
     regions_table = pd.DataFrame(lines, columns=["unit", "phrase", "top", "images", "sample"])
     _write_sheets(spec, table, second, top.shape[1], out)
     for name, answers in (("words", first), ("ratings", second), ("regions", regions_table)):
-        with replacing(out / f"{name}.csv") as path:
-            answers.drop_duplicates().to_csv(path, index=False, lineterminator="\n", float_format="%.6g")  # fmt: skip
+        write_csv(answers.drop_duplicates(), out / f"{name}.csv")
     chosen = spaced(torch.cat(kept).float().amax((2, 3)), torch.cat(active), top.shape[1])
     with replacing(out / "sample") as beside:
         (beside / spec.layer / spec.protocol).mkdir(parents=True)

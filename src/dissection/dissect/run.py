@@ -31,6 +31,7 @@ from dissection.dissect.basis import basis_name, power, random_rotation
 from dissection.dissect.labels import Concepts, Labels, Segmented
 from dissection.dissect.protocols import PROTOCOLS, Protocol
 from dissection.errors import DissectionError
+from dissection.files import write_csv
 from dissection.networks import check_layers, network_of, to_pixels
 from dissection.paths import replacing
 from dissection.probe import Centres, Probe, receptive_field_centres
@@ -595,8 +596,7 @@ def write(result: Result, entry: Dissection, labels: Concepts, protocols: Sequen
     ):
         with replacing(out / f"{file}.safetensors") as beside:
             save_file(arrays, beside, metadata)
-    with replacing(out / "units.csv") as beside:
-        units.to_csv(beside, index=False, float_format="%.6g")
+    write_csv(units, out / "units.csv")
 
 
 def unit_table(iou: np.ndarray, threshold: np.ndarray, labels: Concepts) -> pd.DataFrame:

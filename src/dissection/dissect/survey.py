@@ -29,6 +29,7 @@ from dissection.dissect.labels import ImageLabels, Labels
 from dissection.dissect.page import GAP, SIDE, interpolation
 from dissection.dissect.protocols import PROTOCOLS
 from dissection.errors import DissectionError
+from dissection.files import write_csv
 from dissection.networks import Preprocess
 from dissection.paths import replacing
 
@@ -70,8 +71,7 @@ def write_survey(
         path.write_text(html, encoding="utf-8")
     answers = ground_truth(config, spec, dataset_root, folder, units)
     for name, table in (("questions", questions), ("ground_truth", answers)):
-        with replacing(out / f"{name}.csv") as path:
-            table.to_csv(path, index=False, lineterminator="\n")
+        write_csv(table, out / f"{name}.csv")
 
 
 def ground_truth(
