@@ -330,7 +330,7 @@ def test_wrong_profiles_are_refused(changes, message, tmp_path, monkeypatch):
 class Whole:
     """An upsampling that leaves maps as they are."""
 
-    def maps(self, activations):
+    def dense(self, activations):
         return activations.contiguous()
 
 

@@ -169,13 +169,12 @@ def dissect(
     config: Profile, dataset: DatasetName, network: NetworkName, out: Out, threads: Threads = 1
 ) -> None:
     """Compare every unit of a network's layers with every concept of a dataset."""
-    from dissection.dissect import generator, run
-
     profile = load(config)
     entry = _dissection(profile, dataset, network)
+    kind = "generator" if dataset in profile.generated else "run"
+    run = import_module(f"dissection.dissect.{kind}").dissect
     _use_threads(threads)
-    kind = generator if dataset in profile.generated else run
-    kind.dissect(profile, entry, out, _device(profile), threads)
+    run(profile, entry, out, _device(profile), threads)
 
 
 @app.command()

@@ -84,6 +84,7 @@ rule compare:
         log_of("compare", "{dataset}.tsv")
     wildcard_constraints:
         dataset=any_of(COMPARED),
+    priority: 1  # a long chain begins here
     threads: THREADS
     resources:
         gpu=GPU,

@@ -88,6 +88,7 @@ rule dissect:
     wildcard_constraints:
         dataset=any_of([*CONFIG.datasets, *CONFIG.generated]),
         network=any_of(CONFIG.networks),
+    priority: 1  # a long chain begins here
     threads: THREADS
     resources:
         gpu=GPU,

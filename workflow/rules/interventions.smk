@@ -63,6 +63,7 @@ rule cause:
     wildcard_constraints:
         dataset=any_of(CONFIG.generated),
         network=any_of(CONFIG.networks),
+    priority: 1  # a long chain begins here
     threads: THREADS
     resources:
         gpu=GPU,

@@ -334,8 +334,7 @@ def thresholds_by_concept(
     for batch in activations.of(spread(activations.images)):
         for key, parts in samples.items():
             step = sample_step(up[key].height * up[key].width)
-            values = up[key].every(step).maps(batch[key[0]].permute(0, 3, 1, 2))
-            parts.append(prefix(values).flatten(2).transpose(1, 2).flatten(0, 1))
+            parts.append(prefix(up[key].every(step).dense(batch[key[0]])).flatten(0, 2))
     counts = {key: LevelCounts(top_levels(torch.cat(parts))) for key, parts in samples.items()}
     samples.clear()
     bar = tqdm(activations, "thresholds by concept", activations.batches, disable=not progress)

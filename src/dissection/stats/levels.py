@@ -101,16 +101,16 @@ class LevelCounts:
     def _add(self, activations: Tensor, up: Upsampling, maps: Tensor) -> None:
         """As `add`; maps: (images, maps, pixels) int64 columns."""
         region, members = combinations(maps, len(self.concepts) + 1)
-        regions, region = len(members), region.int()
+        regions, region = len(members), region.int()[:, None]
         units, bins, _ = self._counts.shape
         step = max(1, CHUNK[maps.device.type] // len(region))
         for start in range(0, units, step):
-            values = up.maps(activations[..., start : start + step].permute(3, 0, 1, 2))
-            count = len(values)
-            offset = torch.arange(count, dtype=torch.int32, device=maps.device)[:, None]
-            index = prefix(values.view(count, -1)).add_(offset * PREFIXES)
+            values = up.dense(activations[..., start : start + step])
+            count = values.shape[3]
+            offset = torch.arange(count, dtype=torch.int32, device=maps.device)
+            index = prefix(values.view(-1, count)).add_(offset * PREFIXES)
             table = self._table[start : start + step].view(-1)
-            below = table.index_select(0, index.view(-1)).view(count, -1)
+            below = table.index_select(0, index.view(-1)).view(-1, count)
             index = (below + offset * bins).mul_(regions).add_(region)
             found = torch.bincount(index.view(-1), minlength=count * bins * regions)
             # Matrix products of int64 are slow; in float32 they are exact as long as no sum reaches 2**24.

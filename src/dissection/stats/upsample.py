@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 class Pixels(NamedTuple):
@@ -110,14 +109,9 @@ class Upsampling:
 
     def dense(self, activations: Tensor) -> Tensor:
         """(n, h, w, units) -> (n, height, width, units): every pixel, each as `above` computes it."""
-        return self.maps(activations.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-    def maps(self, activations: Tensor) -> Tensor:
-        """As `dense`, of whole maps: (a, b, h, w) -> (a, b, height, width)."""
-        padded = F.pad(activations, (1, 1, 1, 1))
         (row, fy), (column, fx) = self.rows, self.columns
-        line = _between(padded, 3, column, fx)
-        return _between(line, 2, row, fy[:, None])
+        line = _between(self.corners(activations), 2, column, fx[:, None])
+        return _between(line, 1, row, fy[:, None, None])
 
 
 def _between(x: Tensor, axis: int, cell: Tensor, place: Tensor) -> Tensor:
