@@ -15,13 +15,15 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dissection import paths
-from dissection.config import Config, Dissection, load, schema
 from dissection.errors import DissectionError
+
+if TYPE_CHECKING:
+    from dissection.config import Config, Dissection
 
 app = typer.Typer(
     help="Dissect deep networks: units, concepts, tables and figures.",
@@ -74,6 +76,13 @@ def _end_with(run: int) -> None:
                 worker.kill()
             os._exit(1)
         time.sleep(0.5)
+
+
+def load(profile: Path) -> "Config":
+    """As `config.load`, which only the verbs that have a profile import."""
+    from dissection.config import load
+
+    return load(profile)
 
 
 @app.command()
@@ -275,7 +284,7 @@ def compare(
     compare(profile, dataset, out, _device(profile), parts or [])
 
 
-def _compared(profile: Config, dataset: str) -> None:
+def _compared(profile: "Config", dataset: str) -> None:
     if dataset not in profile.compared():
         choices = ", ".join(profile.compared()) or "none"
         raise DissectionError(f"dataset {dataset}: no row compares it; choices: {choices}")
@@ -552,6 +561,8 @@ def check(
 @settings.command("schema")
 def print_schema() -> None:
     """Print the JSON schema of a profile."""
+    from dissection.config import schema
+
     print(schema(), end="")
 
 
@@ -600,14 +611,14 @@ def _entries(config: Path | None):
     return profile, {name: known.get(name) or local(name) for name in rows}, rows
 
 
-def _named(profile: Config, section: str, name: str):
+def _named(profile: "Config", section: str, name: str):
     found = getattr(profile, section)
     if name not in found:
         raise DissectionError(f"{section}.{name}: not in the profile; choices: {', '.join(found)}")
     return found[name]
 
 
-def _dissection(profile: Config, dataset: str, network: str) -> Dissection:
+def _dissection(profile: "Config", dataset: str, network: str) -> "Dissection":
     for entry in profile.dissections:
         if (entry.dataset, entry.network) == (dataset, network):
             return entry
@@ -617,13 +628,13 @@ def _dissection(profile: Config, dataset: str, network: str) -> Dissection:
     )
 
 
-def _asset(profile: Config, asset: str) -> Path:
+def _asset(profile: "Config", asset: str) -> Path:
     from dissection.assets import asset_path
 
     return asset_path(paths.asset_record(profile.profile, asset))
 
 
-def _device(profile: Config):
+def _device(profile: "Config"):
     import torch
 
     if profile.device == "auto":
@@ -631,7 +642,7 @@ def _device(profile: Config):
     return torch.device(profile.device)
 
 
-def _job(profile: Config, package: str, row: str, problem: str) -> Callable[..., None]:
+def _job(profile: "Config", package: str, row: str, problem: str) -> Callable[..., None]:
     """What measures a row of the profile, by the JOBS of a package. Raises DissectionError, naming the problem."""
     jobs = import_module(f"dissection.{package}").JOBS
     choices = [name for name in jobs if getattr(profile.rows, name) is not None]

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dissection.config import Config
 from dissection.errors import DissectionError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dissection.config import Config
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,15 @@ class Row:
     id: str
     title: str
     caption: str
-    inputs: Callable[[Config], "dict[str, Path]"]
-    uses: Callable[[Config], tuple[list[str], list[str]]]
+    inputs: "Callable[[Config], dict[str, Path]]"
+    uses: "Callable[[Config], tuple[list[str], list[str]]]"
     table: "Callable[[Config, int], pd.DataFrame]"
     values: "Callable[[pd.DataFrame], dict[str, Any]]"
     metrics: "Callable[[pd.DataFrame], dict[str, Any]]"
     threads: int = 1
     texts: "Callable[[pd.DataFrame], dict[str, dict[str, Any]]]" = lambda table: {}
     entry: str = ""
-    further: Callable[[Config], list[str]] = lambda config: []
+    further: "Callable[[Config], list[str]]" = lambda config: []
 
     @property
     def name(self) -> str:
@@ -54,7 +55,7 @@ class Row:
             return "Slides"
         return f"PNAS figure {number}" if paper else f"Figure {number.replace('_', '-').upper()}"
 
-    def assets(self, config: Config) -> list[str]:
+    def assets(self, config: "Config") -> list[str]:
         """Names of the assets it cannot be made without."""
         datasets, networks = self.uses(config)
         names = [a for d in datasets for a in config.behind(d)]
@@ -62,7 +63,7 @@ class Row:
         return list(dict.fromkeys(names + self.further(config)))
 
 
-def section(config: Config, row: str) -> Any:
+def section(config: "Config", row: str) -> Any:
     """The row's section of the profile. Raises DissectionError if there is none."""
     found = getattr(config.rows, row)
     if found is None:
