@@ -101,7 +101,7 @@ rule scenes:
         log_of("scenes", "{asset}.tsv")
     wildcard_constraints:
         asset=any_of(DRAWN),
-    threads: 4
+    threads: THREADS
     resources:
         gpu=0,
         mem_mb=2000,
