@@ -71,7 +71,7 @@ def test_jobs_queue_for_an_accelerator_only_where_there_is_one(workspace, tmp_pa
 def test_a_changed_section_reruns_what_depends_on_it(copy_of_finished):
     path = copy_of_finished.folder / "config/smoke.yaml"
     profile = copy_of_finished.profile()
-    profile["rows"]["fig_3_5"]["protocol"] = "pnas2020"
+    profile["rows"]["fig_3_5"]["networks"] = {"another name": "alexnet_scenes"}
     path.write_text(yaml.safe_dump(profile))
     assert copy_of_finished.planned("chapter3") == {"fig_3_5", "figure", "chapter3"}
     profile["memory_gb"] = 1  # decides how, not what
