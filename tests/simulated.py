@@ -300,17 +300,24 @@ def parser_of(spec: Network, images: list[Tensor]) -> nn.Module:
         means = torch.stack([one.mean(0) for one in sets])
         apart = torch.linalg.svd(means - means.mean(0)).Vh[: len(means[0]) // 2]
         points = torch.cat([(one - one @ apart.T @ apart) for one in sets])
-        centres = []
+        weights, biases = [], []
         for k in runs.get(head, [heads[head][1].out_channels]):
             means = points[torch.randperm(len(points))[:k]]
             often = (
                 torch.cdist(points, means).argmin(1).bincount(minlength=k).argsort(descending=True)
             )
-            centres.append(means[often.roll(int(head == "object"))])
-        c = torch.cat(centres)
-        with torch.no_grad():  # the nearest has the highest score
-            heads[head][1].weight.copy_(2 * c[:, :, None, None])
-            heads[head][1].bias.copy_(-c.square().sum(1))
+            centres = means[often.roll(int(head == "object"))]
+            bias = -centres.square().sum(1)  # the nearest has the highest score
+            if head != "object":  # half has no part, most no material
+                scores = 2 * points @ centres.T + bias
+                bias[0] += (scores[:, 1:].amax(1) - scores[:, 0]).quantile(
+                    0.5 if head == "part" else 0.8
+                )
+            weights.append(2 * centres)
+            biases.append(bias)
+        with torch.no_grad():
+            heads[head][1].weight.copy_(torch.cat(weights)[:, :, None, None])
+            heads[head][1].bias.copy_(torch.cat(biases))
     return network
 
 
