@@ -125,7 +125,9 @@ def reduced(profile: dict[str, Any]) -> dict[str, Any]:
         "images": 2,
     }  # or none would succeed
     small["rows"]["pnas_fig_3"]["area"] = 0.03
-    small["rows"]["fig_b_3"]["edit"]["images"] = 128
+    small["rows"]["fig_b_3"]["edit"]["filled"] = (
+        False  # random images have no walls without windows
+    )
     small["search"] |= {"images": 40, "tries": 12}
     return small
 
