@@ -315,10 +315,10 @@ def _edit(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> 
         elif isinstance(spec, Changed | Recalled):
             drawn, judged = _rewriting(spec.edit), spec.edit.images
         work.add([spec.network], drawn)
-        if spec.segmenter:
-            work.add([config.segmenters[spec.segmenter].network], judged)
-        elif isinstance(spec, Sampled):
+        if isinstance(spec, Sampled):
             work.add(spec.judges(config)[1:], judged)
+        elif spec.segmenter:
+            work.add([config.segmenters[spec.segmenter].network], judged)
     return work
 
 

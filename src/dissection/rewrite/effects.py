@@ -6,8 +6,9 @@ The images, what they show, and C of a layer's keys are made once for all these 
 the sessions that they were made from. Changes of pixels are `perceptual.pixel_change`: of 0 to 6, summed over colours.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -117,10 +118,17 @@ class Sample:
 
     def showing(self, spec: Rewriting, segmenter: str, concept: str | None) -> Tensor:
         """(spec.images, h, w) bool"""
+        images = self.images(spec, spec.images)
+        return self.where(segmenter, concept, images, lambda: self.labels(spec, segmenter))
+
+    def where(
+        self, segmenter: str, concept: str | None, images: Tensor, labels: Callable[[], Tensor]
+    ) -> Tensor:
+        """(n, h, w) bool; labels: of the images, asked for if nothing else finds the concept."""
         assert concept is not None
         if finder := self.finder(concept):
-            return finder(self.images(spec, spec.images)).cpu()
-        return shows(self.labels(spec, segmenter), self.numbers(segmenter, concept))
+            return finder(images).cpu()
+        return shows(labels(), self.numbers(segmenter, concept))
 
     def segmenter(self, name: str) -> Segmenter:
         if name not in self._segmenters:
@@ -212,13 +220,15 @@ def selections(sample: Sample, segmenter: str, edit: Rewriting, middle: float = 
     return rule(found[: edit.context], regions(target))
 
 
+def by_most(where: Tensor) -> Tensor:
+    """(n, h, w) bool -> (n,) int64, the images in order of how much of it they show."""
+    return where.flatten(1).sum(1).argsort(descending=True, stable=True)
+
+
 def annotated(text: Tensor, count: int) -> list[Region]:
     """(n, h, w) bool, where there is text -> the images that show most of it: in the middle, at the bottom, ... by
     turns. Raises DissectionError if none has any."""
-    orders = [
-        part.flatten(1).sum(1).argsort(descending=True, stable=True).tolist()
-        for part in parts(text)
-    ]
+    orders = [by_most(part).tolist() for part in parts(text)]
     both = [i for pair in zip(*orders, strict=True) for i in pair]
     chosen = [i for i in dict.fromkeys(both) if text[i].any()][:count]
     if not chosen:
@@ -272,7 +282,7 @@ def unmarked(sample: Sample, spec: Unmarked, out: Path) -> tuple[list[Edit], Ten
             z = sample.z(edit, spec.images)
             images[method] = draw(sample.network, z, edit.truncation)
     zeroes = dict(zip([f"zero_{count}_units" for count in spec.units], counts, strict=True))
-    most = text.flatten(1).sum(1).argsort(descending=True, stable=True)[: spec.shown]
+    most = by_most(text)[: spec.shown]
     lines, shown = [], []
     for method, drawn in images.items():
         found = text if method == "unmodified" else finder(drawn).cpu()
@@ -306,11 +316,8 @@ def _erasing(sample: Sample, edit: Rewriting, text: Tensor) -> Session:
             asset_of(sample.config, edit.session), **place, truncation=edit.truncation,
             **settings.model_dump(),
         )  # fmt: skip
-    chosen = [region.selection() for region in annotated(text, edit.context)]
-    return Session(
-        network=sample.name, layer=edit.layer, seed=edit.seed, truncation=edit.truncation,
-        settings=settings, paste=chosen[0], context=chosen,
-    )  # fmt: skip
+    chosen = annotated(text, edit.context)
+    return session_by(sample.name, edit, settings, Selections(None, chosen[0], chosen))
 
 
 def _replacing(sample: Sample, edit: Rewriting, images: Tensor, text: Tensor) -> dict[str, Session]:
@@ -320,9 +327,8 @@ def _replacing(sample: Sample, edit: Rewriting, images: Tensor, text: Tensor) ->
     )
     found, shown = {}, text[: edit.images]
     for place, part in zip(PARTS, parts(shown), strict=True):
-        most = part.flatten(1).sum(1)
-        order = most.argsort(descending=True, stable=True)[: edit.context].tolist()
-        marked = [Region(i, part[i].numpy()) for i in order if most[i]]
+        order = by_most(part)[: edit.context].tolist()
+        marked = [Region(i, part[i].numpy()) for i in order if part[i].any()]
         if marked:
             chosen = without(images[: edit.images], shown, marked)
             found[place] = session_by(sample.name, edit, settings, chosen)
@@ -500,16 +506,12 @@ def _shares(
     lines: pd.DataFrame, sample: Sample, segmenter: str, edit: Rewriting, *images: Tensor
 ) -> Tensor:
     """Percent of the pixels of each image, before and after, that show source and target; where any of that is."""
-    found, labels = [], [sample.labelled(segmenter, some) for some in images]
+    found, labels = [], [cache(partial(sample.labelled, segmenter, some)) for some in images]
     for what, concept in (("source", edit.source), ("target", edit.target)):
         if concept and (what, concept) != ("target", edit.source):
-            finder = sample.finder(concept)
             for when, some, of in zip(("before", "after"), images, labels, strict=True):
-                where = (
-                    finder(some).cpu() if finder else shows(of, sample.numbers(segmenter, concept))
-                )
-                found.append(where)
-                lines[f"{what}_{when}"] = 100 * where.double().mean((1, 2)).numpy()
+                found.append(sample.where(segmenter, concept, some, of))
+                lines[f"{what}_{when}"] = 100 * found[-1].double().mean((1, 2)).numpy()
     return torch.stack(found).any(0)
 
 
