@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from conftest import REPOSITORY
 from dissection import paths
-from dissection.assets import Entry, survey
+from dissection.assets import Entry, load_registry, survey
 from dissection.cli import app
 from dissection.config import load
 from dissection.report.rows import needed
@@ -156,3 +156,10 @@ def test_assets_of_a_profile(profile: str, monkeypatch: pytest.MonkeyPatch) -> N
     if profile == "full":
         assert "fig_3_7" in rows["broden1_224"]
         assert "fig_3_8" in rows["netdissect_weakly_audio_weights"]  # goes without
+
+
+def test_the_registry_names_the_rows_of_the_full_profile() -> None:
+    rows = needed(load(REPOSITORY / "config/full.yaml"))
+    known = load_registry(REPOSITORY / "config/assets.yaml")
+    unnamed = {name: set(of) - set(known[name].needed_by) for name, of in rows.items()}
+    assert {name: lacking for name, lacking in unnamed.items() if lacking} == {}
