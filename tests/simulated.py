@@ -410,6 +410,15 @@ def places(split: str, each: int) -> dict[str, bytes]:
     }
 
 
+def minilsun(images: int) -> dict[str, bytes]:
+    folders = [f"{name}_{split}" for name in ("bedroom", "church") for split in ("train", "val")]
+    return {
+        f"{folder}/{i:04}.jpg": encoded(scene(1000 * n + i, 256, 256)[0], "jpeg", quality=80)
+        for n, folder in enumerate(folders)
+        for i in range(images)
+    }
+
+
 def lsun(images: int, first: int, scratch: Path) -> dict[str, bytes]:
     """A database: its photographs are WebP, of 256 pixels on their short side."""
     pictures = {}
@@ -464,6 +473,7 @@ def contents(config: Config, registry: dict[str, Entry], scratch: Path) -> dict[
     ):
         images = lsun(48 if name.endswith("train") else 24, 10_000 * (number + 1), scratch)
         files[name] = packed("zip", images, f"{name.removeprefix('lsun_')}_lmdb/")
+    files["minilsun"] = packed("zip", minilsun(MOST["images"]), "minilsun/")
     for name in registry:
         if name.startswith("rewriting_stylegan2"):
             files[name] = style2_file(name)
