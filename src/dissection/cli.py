@@ -500,13 +500,16 @@ def report(
 @app.command()
 def plan(config: Profile) -> None:
     """What is left of a profile to make: jobs, GPU hours, download and disk, by table and figure. Runs nothing."""
-    from dissection.plan import dry_run, read_costs, table
+    from dissection.plan import dry_run, read_costs, table, training
     from dissection.report.rows import ROWS
 
     profile = load(config)
     jobs = dry_run(config)  # Snakemake asks the networks what they cost, too
     rows = [row for row, section in profile.rows if section is not None and row in ROWS]
-    print(table(profile, read_costs(paths.costs(profile.profile)), jobs, rows))
+    costs = read_costs(paths.costs(profile.profile))
+    print(table(profile, costs, jobs, rows))
+    if to_train := training(profile, costs):
+        print("", to_train, sep="\n")
 
 
 @app.command()

@@ -10,8 +10,7 @@ networks themselves are asked (`dissection config check`), for that needs torch.
 
 import difflib
 import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -142,8 +141,14 @@ class Recipe(Section):
     seed: int | None = Field(default=None, ge=0, description="another seed than the profile's")
     epochs: int = Field(gt=0, description="passes over the training set")
     batch: int = Field(default=64, gt=0, description="images a step")
-    learning_rate: float = Field(gt=0, description="peak learning rate of the one-cycle schedule")
-    weight_decay: float = Field(default=5e-4, ge=0, description="decoupled weight decay")
+    learning_rate: float = Field(gt=0, description="learning rate, at its highest")
+    weight_decay: float = Field(default=5e-4, ge=0, description="weight decay")
+    drop: int = Field(
+        default=0,
+        ge=0,
+        description="iterations after which the rate falls to a tenth, again and again, under SGD with"
+        " momentum 0.9, as Caffe trains; 0: AdamW under a one-cycle schedule",
+    )
     snapshots: list[int] = Field(default=[], description="iterations at which the weights are kept")
 
     def sets(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -248,7 +253,8 @@ class Network(Section):
     )
     arguments: dict[str, Any] = Field(default={}, description="keyword arguments of that function")
     weights: str | None = Field(
-        default=None, description="asset of the weights; none: seeded random weights"
+        default=None,
+        description="asset of the weights; none: those that it was trained to, or seeded random ones",
     )
     input: Input = Field(  # type: ignore[assignment] # what takes images has one; a generator, None
         default=None, description="input convention, of a network of images"
@@ -1104,7 +1110,7 @@ class Sampled(Edited):
     def judges(self, config: "Config") -> list[str]:
         """The networks that it needs."""
         segmenter = [config.segmenters[self.segmenter].network] if self.segmenter else []
-        finders = [getattr(config.judging, concept, None) for concept in self.looked_for()]
+        finders = [config.finder(concept) for concept in self.looked_for()]
         return [self.network, *segmenter, *dict.fromkeys(f.network for f in finders if f)]
 
     def looked_for(self) -> list[str]:
@@ -1331,6 +1337,14 @@ class Config(Section):
             raise ValueError("a network is dissected on one dataset twice; merge the two entries")
         return dissections
 
+    @field_validator("networks")
+    @classmethod
+    def _trained(cls, networks: dict[str, Network]) -> dict[str, Network]:
+        return {
+            name: n.model_copy(update={"weights": name}) if n.training and n.weights is None else n
+            for name, n in networks.items()
+        }
+
     @model_validator(mode="after")
     def _ranked(self) -> "Config":
         attack, ranking = self.rows.pnas_fig_5, self.rows.pnas_fig_2
@@ -1383,6 +1397,11 @@ class Config(Section):
                 if shown and (whole is None or shown.network not in whole.networks.values()):
                     raise ValueError(f"rows.fig_b_{number} needs rows.{name} with {shown.network}")
         return self
+
+    def finder(self, concept: str) -> Finder | None:
+        """What finds a concept that segmenters do not know, or hardly; `judging` may have one."""
+        found = getattr(self.judging, concept, None)
+        return found if isinstance(found, Finder) else None
 
     def inverted(self) -> dict[str, Inverted | PhotoEdited]:
         """The rows that invert images, and by what."""
@@ -1453,14 +1472,26 @@ class Config(Section):
         """What these networks cannot be had without, and is not there."""
         return sorted({a for n in networks for a in self._lost.get(n, [])})
 
-    def without(self, unreleased: set[str]) -> "Config":
-        """The profile without networks of these assets, or with a recipe but no weights yet: their
+    def untrained(self) -> dict[str, str]:
+        """Weights and snapshots that recipes lead to and that are not there yet -> how to have them."""
+        found: dict[str, str] = {}
+        for name, network in self.networks.items():
+            if network.training:
+                steps = (f"{name}.{iteration}" for iteration in network.training.snapshots)
+                how = f"weights of {name} (snakemake weights trains them)"
+                found |= {asset: how for asset in (name, *steps) if asset not in self.assets}
+        return found
+
+    def without(self, unreleased: set[str], untrained: Mapping[str, str]) -> "Config":
+        """The profile without networks of these assets, and of weights that are not there yet (see `untrained`): their
         dissections go, and rows leave them out if they have others."""
         rows: dict[str, Any] = {}
+        networks = dict(self.networks)
         lost, lacking = {}, {}
         for name, network in self.networks.items():
-            if network.training and not network.weights:
-                lost[name] = [f"weights of {name} (snakemake weights trains them)"]
+            if how := untrained.get(network.weights or ""):
+                lost[name] = [how]
+                networks[name] = network.model_copy(update={"weights": None})
             elif unreleased.intersection(network.assets):
                 lost[name] = sorted(unreleased.intersection(network.assets))
         for row, section in self.rows:
@@ -1481,8 +1512,8 @@ class Config(Section):
             if entry.network not in lost
             and (entry.dataset not in self.generated or self.parser(entry.dataset) not in lost)
         ]
-        found = {"dissections": dissections, "rows": self.rows.model_copy(update=rows)}
-        result = self.model_copy(update=found)
+        found = {"rows": self.rows.model_copy(update=rows), "networks": networks}
+        result = self.model_copy(update=found | {"dissections": dissections})
         result._lost, result._lacking = lost, lacking
         return result
 
@@ -1506,12 +1537,13 @@ def load(path: Path | str) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise DissectionError(f"{path}: {_first(error)}") from None
-    registry = load_registry(paths.REGISTRY)
-    for key, name, choices in _references(config, [*config.assets, *registry]):
+    registry, untrained = load_registry(paths.REGISTRY), config.untrained()
+    for key, name, choices in _references(config, [*config.assets, *registry, *untrained]):
         if name not in choices:
             raise DissectionError(f"{path}: {key}: {_choose(name, choices)}")
     unreleased = {name for name, entry in registry.items() if entry.status == "not_released"}
-    return config.without(unreleased - config.assets.keys())
+    untrained = {asset: how for asset, how in untrained.items() if asset not in registry}
+    return config.without(unreleased - config.assets.keys(), untrained)
 
 
 def _shipped(folder: Path, profile: Path) -> dict[str, Any]:
@@ -1601,7 +1633,7 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
             if key == "networks.layered":  # an encoder; none is dissected
                 yield f"rows.{row}.{key}", name, networks
                 continue
-            if re.match("dataset|validation|train|test|real", key):
+            if key.split()[0] in ("dataset", "validation", "train", "test", "real"):
                 yield f"rows.{row}.{key}", name, [*datasets, *config.generated]
                 continue
             searched = config.search.protocol if isinstance(section, Forced) else None

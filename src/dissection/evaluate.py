@@ -50,7 +50,9 @@ def accuracies(config: Config, out: Path, device: torch.device) -> None:
                     f"network {name}: {dataset} has a class {strange[0]} that it was not trained for; "
                     "name a dataset in the format of its training set"
                 )
-            images, targets = of_classes(*examples_of[key], classes)
+            images, names = examples_of[key]
+            kept, targets = of_classes(names, classes)
+            images = images[kept]
             with torch.inference_mode():
                 shown = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)
                 outputs = network(shown).shape[1]

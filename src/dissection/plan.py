@@ -4,9 +4,10 @@
     seconds(config, costs, "dissect", {"dataset": "broden_227", "network": "alexnet_places205"})
     print(table(config, costs, dry_run(path), rows))
 
-A job's time is that of the forward passes of its networks (floating-point operations, counted on their modules), of
-reading its images, and of starting. A backward pass counts as two forward ones. What is done with the activations is
-not counted; the estimate is good to a factor of three, and an upper bound where a search may end early.
+A job's time is that of the forward passes of its networks (floating-point operations, counted on their modules), or of
+reading its images, if that takes longer, and of starting. A backward pass counts as two forward ones. What is done with
+the activations is not counted; the estimate is good to a factor of three, and an upper bound where a search may end
+early.
 """
 
 import json
@@ -42,6 +43,7 @@ from dissection.config import (
     Swept,
     Traced,
     Unmarked,
+    named,
 )
 from dissection.errors import DissectionError
 
@@ -49,7 +51,8 @@ RATE = {
     True: 8e12,
     False: 2e11,
 }  # operations a second: two fifths of an A100's peak in float32; 4 CPU cores
-READ = 500  # images a second, decoded and scaled by 8 threads
+READ = 500  # images a second, with their labels, decoded and scaled by 8 threads
+FAST = 8000  # ... of 256 pixels, without labels, to train on: 1040 to 2390 by one thread, measured
 START = 20  # seconds: Python, torch, weights
 REMOVAL = (
     1 / 545
@@ -108,7 +111,7 @@ def seconds(
         if one is None:
             return None
         flop += passes * one
-    return START + flop / RATE[gpu] + work.read / READ
+    return START + max(flop / RATE[gpu], work.read / READ)  # read ahead
 
 
 def minutes(
@@ -332,10 +335,10 @@ def _train(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) ->
     if (how := spec.recipe) is not None:
         train, validation = (sum(images(config, d) for d in names) for names in how.sets())
         n = how.epochs * (3 * train + validation)
-        return Work(read=how.epochs * (train + validation)).add([job["network"]], n)
+        return Work(read=how.epochs * (train + validation) * READ / FAST).add([job["network"]], n)
     if (against := spec.adversarial) is not None:  # a critic costs as much as the generator
         shown = against.iterations * against.batch
-        return Work(read=shown).add([job["network"]], 12 * shown)
+        return Work(read=shown * READ / FAST).add([job["network"]], 12 * shown)
     assert spec.inversion is not None
     steps = spec.inversion.layer_steps + spec.inversion.image_steps + spec.inversion.joint_steps
     networks = job["network"], spec.inversion.generator
@@ -448,6 +451,29 @@ def table(config: Config, costs: Mapping[str, Cost], every: list[Job], rows: lis
         *([f"Time unknown: {', '.join(times)}."] if times else []),
     ]
     return "\n".join([text, "", *notes])
+
+
+def training(config: Config, costs: Mapping[str, Cost]) -> str:
+    """A line for each network that has a recipe and no weights yet; nothing if there is none."""
+    lines, untrained = [], config.untrained()
+    for name, network in config.networks.items():
+        if not network.training or name not in untrained:
+            continue
+        waiting = [
+            row
+            for row, section in config.rows
+            if untrained[name]
+            in {*config.lacking(row), *config.missing(of for _, of in named(section))}
+        ]
+        time = seconds(config, costs, "train", {"network": name})
+        hours = "unknown" if time is None else f"{time / 3600:,.0f}"
+        assets = {config.datasets[d].asset for d in network.training.datasets}
+        load = readable(_download(_state(config, asset) for asset in assets))
+        lines.append((name, hours, load, ", ".join(waiting)))
+    if not lines:
+        return ""
+    head = "Only on request, `snakemake weights` and then `dissection ship`; rows are made without, or wait:"
+    return "\n".join([head, columns(("network", "GPU hours", "download", "rows"), lines)])
 
 
 def _state(config: Config, asset: str) -> State:

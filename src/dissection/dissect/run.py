@@ -14,7 +14,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from dissection.config import Basis, Config, Dissection
 from dissection.data import dataset_of
+from dissection.data.stream import ahead
 from dissection.dissect.basis import basis_name, power, random_rotation
 from dissection.dissect.labels import Concepts, Labels, Segmented
 from dissection.dissect.protocols import PROTOCOLS, Protocol
@@ -152,17 +152,6 @@ class Activations:
     def _with_bases(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The layers, and those seen in another basis: unit k is row k of the rotation."""
         return batch | {name: batch[layer] @ q.T for name, (layer, q) in self.bases.items()}
-
-
-def ahead(load: Callable, items: Sequence, threads: int) -> Iterator:
-    """map(load, items) in order, a few items ahead of what is asked for."""
-    with ThreadPoolExecutor(threads) as pool:
-        pending = [pool.submit(load, item) for item in items[: threads + 1]]
-        for index in range(len(items)):
-            result = pending.pop(0).result()
-            if index + threads + 1 < len(items):
-                pending.append(pool.submit(load, items[index + threads + 1]))
-            yield result
 
 
 @dataclass

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,14 @@ from tqdm import tqdm
 
 from dissection.config import Adversarial, Config, Input
 from dissection.data import Dataset
+from dissection.data.stream import Streamed
 from dissection.errors import DissectionError
 from dissection.files import write_csv, write_png
 from dissection.networks import Preprocess, load_network, read_weights, to_pixels
 from dissection.networks.progan import ProGAN, Scale, latents
 from dissection.networks.stylegan import DECAY, StyleGAN, ToRGB
 from dissection.networks.stylegan2 import State, StyleGAN2, doubled
-from dissection.networks.train import CHECKPOINT, save_weights, snapshot
+from dissection.networks.train import CHECKPOINT, Rows, content, save_weights, snapshot
 from dissection.paths import replacing
 
 ROUND = 250  # iterations from one checkpoint to the next
@@ -79,7 +81,7 @@ def train(config: Config, name: str, images: Dataset, out: Path, device: torch.d
         "iterations"
     ]  # a longer training goes on from a shorter one's checkpoint
     identity = hashlib.sha256(json.dumps([how, seed]).encode())
-    identity.update(real.numpy().data)
+    identity.update(content(real))
     curve, seconds = _fit(parts, recipe, seed, real, out, identity.hexdigest(), name)
     averaged = parts.averaged.generator
     save_weights(averaged, out / "weights.safetensors")
@@ -98,17 +100,22 @@ def train(config: Config, name: str, images: Dataset, out: Path, device: torch.d
     (out / CHECKPOINT).unlink()
 
 
-def load_images(dataset: Dataset, side: int, memory_gb: float) -> Tensor:
-    """(n, 3, side, side) uint8, each image stretched to the square. Raises DissectionError beyond memory_gb."""
-    bound = int(memory_gb * 2**30) // (3 * side**2)
-    if len(dataset) > bound:
-        raise DissectionError(
-            f"training images: {len(dataset)}, more than the {bound} that fit memory_gb ({memory_gb}); "
-            "lower the dataset's images or raise memory_gb"
-        )
+def load_images(dataset: Dataset, side: int, memory_gb: float) -> Rows:
+    """(n, 3, side, side) uint8, the middle of each image; read as training goes on, if beyond memory_gb."""
     crop = Preprocess(Input(size=side)).crop
+
+    def row(index: int) -> np.ndarray:
+        image = dataset.image(index)
+        height, width = image.shape[:2]
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        return crop(image[top : top + short, left : left + short]).numpy()
+
+    if len(dataset) > int(memory_gb * 2**30) // (3 * side**2):
+        keys = [dataset.key(index) for index in range(len(dataset))]
+        return Streamed(row, keys, torch.get_num_threads())
     numbers = tqdm(range(len(dataset)), desc="load images", unit="image")
-    return torch.stack([crop(dataset.image(i)) for i in numbers])
+    return torch.from_numpy(np.stack([row(index) for index in numbers]))
 
 
 # ------------------------------------------------------------------------------------------------ networks
@@ -434,7 +441,7 @@ def _fit(
     parts: Training,
     recipe: Adversarial,
     seed: int,
-    real: Tensor,
+    real: Rows,
     out: Path,
     identity: str,
     name: str,

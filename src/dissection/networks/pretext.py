@@ -24,7 +24,7 @@ from dissection.data.scenes import SCENES, draw_frames
 from dissection.networks.alexnet import alexnet
 
 Loss = tuple[Tensor, Tensor]  # loss, accuracy
-PATCH = 32  # side of the patches that a trunk sees
+SMALL = 128  # an image that every trunk can see, to ask how many features it has
 COLOURS = 8  # bins of each of the two colour axes
 LIGHTS = 16  # bins of lightness
 
@@ -123,7 +123,7 @@ class Task(nn.Module):
         super().__init__()
         self.trunk, self.normalise = trunk, normalise
         with torch.no_grad():
-            self.features = trunk(torch.zeros(1, 3, PATCH, PATCH)).shape[1]
+            self.features = trunk(torch.zeros(1, 3, SMALL, SMALL)).shape[1]
         self.head = nn.Sequential(
             nn.Linear(4 * views * self.features, 128), nn.ReLU(), nn.Linear(128, outputs)
         )
@@ -145,16 +145,16 @@ class Task(nn.Module):
 
 
 def tiles(images: Tensor) -> Tensor:
-    """(n, h, w, 3) -> (n, 9, PATCH, PATCH, 3): a jittered patch of each cell of a 3 x 3 grid, with gaps between."""
-    n = len(images)
+    """(n, h, w, 3) -> (n, 9, h / 2, h / 2, 3): a jittered patch of each cell of a 3 x 3 grid, with gaps between."""
+    n, side = len(images), images.shape[1] // 2
     theta = torch.zeros(n, 9, 2, 3)
     theta[..., 0, 0] = theta[..., 1, 1] = 0.27  # of the image's half side; a cell has a third
     cell = torch.cartesian_prod(torch.arange(3), torch.arange(3)).flip(1)  # (x, y), row by row
     theta[..., 2] = (cell - 1) * 2 / 3 + (torch.rand(n, 9, 2) - 0.5) * 0.12
     pixels = images.permute(0, 3, 1, 2).float().repeat_interleave(9, 0)
-    grid = F.affine_grid(theta.view(-1, 2, 3), [9 * n, 3, PATCH, PATCH], align_corners=False)
+    grid = F.affine_grid(theta.view(-1, 2, 3), [9 * n, 3, side, side], align_corners=False)
     cut = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    return cut.permute(0, 2, 3, 1).view(n, 9, PATCH, PATCH, 3)
+    return cut.permute(0, 2, 3, 1).view(n, 9, side, side, 3)
 
 
 class Context(Task):
@@ -250,7 +250,7 @@ class Tracking(Contrast):
 
 
 def track(frames: np.ndarray) -> Tensor:
-    """(3, h, w, 3) -> (2, PATCH, PATCH, 3): the patch of the first frame in which most moves, and the place of the
+    """(3, h, w, 3) -> (2, h / 2, h / 2, 3): the patch of the first frame in which most moves, and the place of the
     last frame that correlates best with it."""
     side = frames.shape[1] * 3 // 8
     moved = np.abs(frames[0].astype(np.float32) - frames[1]).mean(2)
@@ -259,8 +259,9 @@ def track(frames: np.ndarray) -> Tensor:
     patch = frames[0][y : y + side, x : x + side]
     found = cv2.matchTemplate(frames[2], patch, cv2.TM_CCOEFF_NORMED)
     v, u = np.unravel_index(found.argmax(), found.shape)
+    size = frames.shape[1] // 2
     pair = (patch, frames[2][v : v + side, u : u + side])
-    return torch.from_numpy(np.stack([cv2.resize(p, (PATCH, PATCH)) for p in pair]))
+    return torch.from_numpy(np.stack([cv2.resize(p, (size, size)) for p in pair]))
 
 
 class ObjectCentric(Contrast):
@@ -275,7 +276,7 @@ class ObjectCentric(Contrast):
 
 
 def region(frames: np.ndarray, objects: np.ndarray, index: int) -> Tensor:
-    """(3, h, w, 3), (3, h, w) -> (2, PATCH, PATCH, 3): the box of one object in the first and in the last frame.
+    """(3, h, w, 3), (3, h, w) -> (2, h / 2, h / 2, 3): the box of one object in the first and in the last frame.
 
     The object is drawn from those of 1 to 30 % of the image in both; the whole frames if there is none.
     """
@@ -284,11 +285,11 @@ def region(frames: np.ndarray, objects: np.ndarray, index: int) -> Tensor:
         masks = [objects[k] == number for k in (0, 2)]
         if number and all(0.01 <= m.mean() <= 0.3 for m in masks):
             boxes.append([cv2.boundingRect(m.astype(np.uint8)) for m in masks])
-    whole = [(0, 0, frames.shape[2], frames.shape[1])] * 2
+    whole, size = [(0, 0, frames.shape[2], frames.shape[1])] * 2, frames.shape[1] // 2
     chosen = boxes[np.random.default_rng(index).integers(len(boxes))] if boxes else whole
     cut = [frames[k][y : y + h, x : x + w] for k, (x, y, w, h) in zip((0, 2), chosen, strict=True)]
     return torch.from_numpy(
-        np.stack([cv2.resize(p, (PATCH, PATCH), interpolation=cv2.INTER_AREA) for p in cut])
+        np.stack([cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in cut])
     )
 
 

@@ -22,11 +22,12 @@ import torch
 from safetensors.torch import load, save, save_file
 from torch import nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from tqdm import tqdm
 
 from dissection.config import Config, Recipe
 from dissection.data import Dataset
+from dissection.data.stream import Streamed
 from dissection.errors import DissectionError
 from dissection.files import write_csv
 from dissection.networks import Preprocess, load_network, pretext, read_weights
@@ -36,6 +37,8 @@ CHECKPOINT = "checkpoint.pt"
 SMALLEST_PART = 0.35  # of an image, by area, that augmentation leaves of it
 SMALLEST, LARGEST = 0.15, 0.7  # side of an object's square, as a share of the image's shorter side
 CURVE = 25  # points of the training curve in the manifest
+MOMENTUM = 0.9  # of SGD
+Rows = torch.Tensor | Streamed
 
 
 def train(
@@ -71,10 +74,10 @@ def train(
     how = spec.model_dump(include={"module", "arguments", "input", "recipe"})
     identity = hashlib.sha256(json.dumps([how, seed]).encode())
     for data in learner.data:
-        identity.update(data.numpy().data)
+        identity.update(content(data))
     images = len(learner.data[0])
     curve = fit(
-        learner.network, recipe, seed, images, learner.step, learner.validate, out, identity.hexdigest(), name
+        learner.network, recipe, seed, learner.data, learner.step, learner.validate, out, identity.hexdigest(), name
     )  # fmt: skip
     save_weights(network, out / "weights.safetensors")
     network.load_state_dict(read_weights(out / "weights.safetensors"))
@@ -98,8 +101,8 @@ class Learner(NamedTuple):
     """What `fit` needs of a task: the module with its head, the data, and its steps."""
 
     network: nn.Module
-    data: list[torch.Tensor]
-    step: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+    data: Sequence[Rows]
+    step: Callable[..., tuple[torch.Tensor, torch.Tensor]]  # of a batch of each of `data`
     validate: Callable[[], tuple[float, float]]
     classes: list[str]
     held_out: int  # examples to validate on
@@ -116,12 +119,11 @@ def _supervised(
     """Classes of images, of objects cut out of them, or (hybrid) of both together."""
     recipe, preprocess = config.networks[name].recipe, Preprocess(config.networks[name].input)
     assert recipe is not None
-    (images, names), others = (
-        examples(dataset, recipe.target, preprocess, config.memory_gb) for dataset in sets
-    )
+    images, names = examples(sets[0], recipe.target, preprocess, config.memory_gb, stream=True)
+    others = examples(sets[1], recipe.target, preprocess, config.memory_gb)
     with torch.inference_mode():
-        some = preprocess.normalise(images[:1].permute(0, 3, 1, 2)).to(device)
-        outputs = network.eval()(some).shape[1]
+        size = preprocess.size
+        outputs = network.eval()(torch.zeros(1, 3, size, size, device=device)).shape[1]
     classes = list(sets[0].classes) if recipe.target != "object" else []
     if recipe.target != "class":  # as many as the network has outputs left, the most frequent
         counts = Counter(n for n in names if n not in classes)
@@ -132,14 +134,16 @@ def _supervised(
             f"networks.{name}.arguments: the network has {outputs} outputs, "
             f"its training set {len(classes)} classes ({', '.join(classes)})"
         )
-    images, targets = of_classes(images, names, classes)
-    held_out = of_classes(*others, classes)
+    kept, targets = of_classes(names, classes)
+    images = images if len(targets) == len(images) else images[kept]
+    seen, truth = of_classes(others[1], classes)
+    held_out = others[0][seen], truth
     if not len(held_out[0]):
         raise DissectionError(f"network {name}: none of its classes is in the validation set")
 
-    def step(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        target = targets[chosen].to(device)
-        scores = network(preprocess.normalise(augment(images[chosen]).to(device)))
+    def step(some: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        target = target.to(device)
+        scores = network(preprocess.normalise(augment(some.to(device))))
         return cross_entropy(scores, target), (scores.argmax(1) == target).float().mean()
 
     def validate() -> tuple[float, float]:
@@ -164,7 +168,9 @@ def _pretext(
     found: list[Any] = []  # the images or the videos of the two sets
     for key, dataset in zip((recipe.dataset, recipe.validation), sets, strict=True):
         if target in pretext.FROM_IMAGES:
-            found.append((examples(dataset, "class", preprocess, config.memory_gb)[0], None))
+            stream = key == recipe.dataset
+            images, _ = examples(dataset, "class", preprocess, config.memory_gb, stream)
+            found.append((images, None))
             continue
         drawn = config.assets.get(config.datasets[key].asset)
         if drawn is None or drawn.scenes is None:
@@ -182,9 +188,9 @@ def _pretext(
         task = pretext.TASKS[target](network, preprocess.normalise, *arguments).to(device)
     data, held_out = (task.data(*f) for f in found)
 
-    def step(chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(*batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with device:  # what the task draws, it draws there
-            return task(*(d[chosen].to(device) for d in data))
+            return task(*(part.to(device) for part in batch))
 
     def validate() -> tuple[float, float]:
         return pretext.evaluate(task, held_out, device)
@@ -196,8 +202,8 @@ def fit(
     network: nn.Module,
     recipe: Recipe,
     seed: int,
-    images: int,
-    step: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    data: Sequence[Rows],
+    step: Callable[..., tuple[torch.Tensor, torch.Tensor]],
     validate: Callable[[], tuple[float, float]],
     out: Path,
     identity: str,
@@ -205,16 +211,22 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train from the checkpoint in `out`, if it has the same identity, to the end. Returns the curve.
 
-    step: indices of a batch of the `images` -> loss and accuracy; validate: -> accuracy and loss.
+    step: a batch of each of `data` -> loss and accuracy; validate: -> accuracy and loss.
     """
+    images = len(data[0])
     steps = images // recipe.batch
     total = recipe.epochs * steps
     if max(recipe.snapshots, default=0) > total:
         raise DissectionError(f"network {name}: recipe.snapshots go beyond the {total} iterations")
-    optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-    )
-    schedule = OneCycleLR(optimizer, recipe.learning_rate, total, cycle_momentum=False)
+    rate, decay, learnt = recipe.learning_rate, recipe.weight_decay, network.parameters()
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    if recipe.drop:
+        optimizer = torch.optim.SGD(learnt, rate, MOMENTUM, weight_decay=decay, fused=True)
+        schedule = StepLR(optimizer, recipe.drop, 0.1)
+    else:
+        optimizer = torch.optim.AdamW(learnt, rate, weight_decay=decay, fused=True)
+        schedule = OneCycleLR(optimizer, rate, total, cycle_momentum=False)
     parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     curve: list[dict[str, float]] = []
     saved = {}
@@ -235,8 +247,8 @@ def fit(
             with torch.random.fork_rng():
                 torch.manual_seed(seed * 2**20 + epoch)
                 order = torch.randperm(images)[: steps * recipe.batch]
-                for chosen in order.view(steps, recipe.batch):
-                    loss, accuracy = step(chosen)
+                for batch in zip(*(batches(d, order.view(steps, -1)) for d in data), strict=True):
+                    loss, accuracy = step(*batch)
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
@@ -267,10 +279,20 @@ def fit(
     return curve
 
 
+def content(data: Rows) -> Any:
+    """Bytes that tell data from other data."""
+    return "\n".join(data.names).encode() if isinstance(data, Streamed) else data.numpy().data
+
+
+def batches(data: Rows, order: torch.Tensor) -> Iterator[torch.Tensor]:
+    """(batches, n) indices -> the rows of each batch."""
+    return data.batches(order) if isinstance(data, Streamed) else map(data.__getitem__, order)
+
+
 def augment(images: torch.Tensor) -> torch.Tensor:
     """(n, h, w, 3) uint8 -> (n, 3, h, w) float32: a part of each image at full size, half of them mirrored."""
     n, h, w, _ = images.shape
-    grid = affine_grid(parts(n), [n, 3, h, w], align_corners=False)
+    grid = affine_grid(parts(n).to(images.device), [n, 3, h, w], align_corners=False)
     pixels = images.permute(0, 3, 1, 2).float()
     return grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
@@ -346,15 +368,18 @@ def object_crops(dataset: Dataset, index: int) -> Iterator[tuple[np.ndarray, int
 
 
 def examples(
-    dataset: Dataset, target: str, preprocess: Preprocess, memory_gb: float
-) -> tuple[torch.Tensor, list[str]]:
+    dataset: Dataset, target: str, preprocess: Preprocess, memory_gb: float, stream: bool = False
+) -> tuple[Any, list[str]]:
     """(n, size, size, 3) uint8 images or object crops, in the order of the dataset, and their names; for
-    the target `hybrid` the images first and then the crops."""
+    the target `hybrid` the images first and then the crops. stream: images that do not fit the memory are `Streamed`.
+    """
     if target == "hybrid":
         both = [examples(dataset, kind, preprocess, memory_gb) for kind in ("class", "object")]
         return torch.cat([found for found, _ in both]), both[0][1] + both[1][1]
     images, names = [], []
     bound = int(memory_gb * 2**30) // (3 * preprocess.size**2)
+    if stream and target == "class" and len(dataset) > bound:
+        return _streamed(dataset, preprocess)
     for index in tqdm(range(len(dataset)), desc="load images", unit="image"):
         if target == "object":
             found = [(c, dataset.concepts.name[n]) for c, n in object_crops(dataset, index)]
@@ -376,12 +401,23 @@ def examples(
     return torch.stack(images), names
 
 
-def of_classes(
-    images: torch.Tensor, names: list[str], classes: Sequence[str]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images whose name is a class, and (n,) int64 indices into `classes`."""
-    kept = torch.tensor([name in classes for name in names])
-    return images[kept], torch.tensor([classes.index(name) for name in names if name in classes])
+def _streamed(dataset: Dataset, preprocess: Preprocess) -> tuple[Streamed, list[str]]:
+    """All images of a class, read when they are asked for, and the names of their classes."""
+    targets = [(i, t) for i in range(len(dataset)) if (t := dataset.target(i)) is not None]
+    kept = [index for index, _ in targets]
+
+    def row(number: int) -> np.ndarray:
+        return preprocess.crop(dataset.image(kept[number])).numpy().transpose(1, 2, 0)
+
+    keys = [dataset.key(index) for index in kept]
+    return Streamed(row, keys, torch.get_num_threads()), [dataset.classes[t] for _, t in targets]
+
+
+def of_classes(names: Sequence[str], classes: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of the names that are classes, and (n,) int64 indices into `classes`."""
+    number = {name: index for index, name in enumerate(classes)}
+    kept = [index for index, name in enumerate(names) if name in number]
+    return torch.tensor(kept), torch.tensor([number[names[index]] for index in kept])
 
 
 def ship(config: Config, name: str, trained: Path, out: Path) -> None:

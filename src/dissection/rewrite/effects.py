@@ -109,8 +109,7 @@ class Sample:
         return torch.cat([found["object"], found["part"]], 1)
 
     def finder(self, concept: str) -> Finder | None:
-        """`judging` may have one of a concept that segmenters do not know, or hardly."""
-        if getattr(self.config.judging, concept, None) is None:
+        if self.config.finder(concept) is None:
             return None
         if concept not in self._finders:
             self._finders[concept] = load_finder(self.config, concept, self.device)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
 
 from dissection.config import Config
-from dissection.config import Finder as FinderSpec
 from dissection.data import Dataset
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, network_of
@@ -91,7 +90,7 @@ def load_attributes(config: Config, device: torch.device) -> Attributes:
 
 def load_finder(config: Config, what: str, device: torch.device) -> Finder:
     """what: mouth or text, of the profile's `judging`."""
-    spec: FinderSpec | None = getattr(config.judging, what, None)
+    spec = config.finder(what)
     if spec is None:
         raise DissectionError(f"judging.{what}: missing; it says what finds it in images")
     return Finder(*network_of(config, spec.network, device), spec.classes)
@@ -162,8 +161,8 @@ def _learner(
     def scores_of(pixels: Tensor) -> Tensor:
         return network(network_input(preprocess, pixels).to(device))
 
-    def step(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        pixels, target = moved(*(of[chosen] for of in data))
+    def step(*batch: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, target = moved(*batch)
         scores, target = scores_of(worn(pixels)), target.to(device)
         return loss(scores, target), right(scores, target).float().mean()
 

@@ -68,9 +68,9 @@ def parsing(
     allowed = allowed.to(device)
     side = scores["object"].shape[2]
 
-    def step(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        images, target = bend(annotated.images[chosen], targets[chosen], side)
-        scenes, target = annotated_scenes[chosen].to(device), target.to(device)
+    def step(some: Tensor, target: Tensor, scenes: Tensor) -> tuple[Tensor, Tensor]:
+        images, target = bend(some, target, side)
+        scenes, target = scenes.to(device), target.to(device)
         pixels = network_input(preprocess, degrade(images)).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             scores = network(pixels.contiguous(memory_format=torch.channels_last))
