@@ -137,6 +137,23 @@ def test_shipped_weights_are_assets_by_their_manifest(smoke, tmp_path):
     assert isinstance(found, DissectionError)
     assert entry["sha256"] in str(found)
 
+    recipe = {"dataset": "d", "validation": "d", "epochs": 1, "learning_rate": 1, "snapshots": [7]}
+    smoke["datasets"] = {"d": {"reader": "folder", "asset": "mine"}}
+    smoke["networks"]["own"] = {k: v for k, v in network.items() if k != "weights"} | {
+        "recipe": recipe
+    }
+    smoke["networks"]["early"] = network | {"weights": "own.7"}
+    profile.write_text(yaml.safe_dump(smoke))
+    how = ["weights of own (snakemake weights trains them)"]
+    assert load(profile).missing(["early"]) == load(profile).missing(["own"]) == how
+    manifest = {"mine": entry, "own": entry, "own.7": entry}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    shipped = load(profile)
+    assert [shipped.networks[n].weights for n in ("own", "early")] == ["own", "own.7"]
+    assert not shipped.missing(["own", "early"])
+    del smoke["networks"]["own"], smoke["networks"]["early"]
+    (tmp_path / "manifest.json").write_text(json.dumps({"mine": entry}))
+
     network["weights"] = smoke["networks"]["net"]["weights"] = "theirs"
     assert "choices: mine" in problem(smoke, tmp_path)
     (tmp_path / "manifest.json").unlink()

@@ -84,7 +84,7 @@ def test_cost_of_a_network() -> None:
 def test_time_of_a_job(small: Config) -> None:
     rate = plan.RATE[True]
     job = {"dataset": "drawn", "network": "net"}
-    expected = plan.START + 600 * 8e9 / rate + 600 / plan.READ
+    expected = plan.START + max(600 * 8e9 / rate, 600 / plan.READ)  # read ahead
     assert seconds(small, COSTS, "dissect", job) == pytest.approx(expected)
     # 1000 z and as many for the thresholds, each drawn twice and labelled once
     made = seconds(small, COSTS, "dissect", {"dataset": "z", "network": "made"})
@@ -98,13 +98,46 @@ def test_time_of_a_job(small: Config) -> None:
     # 100 photographs of two groups each, 10 steps forwards and backwards
     inverted = seconds(small, COSTS, "invert", {"row": "fig_5_7"})
     passes = 2 * 100 * 10 * 3
-    assert inverted == pytest.approx(plan.START + passes * 24e9 / rate + 200 / plan.READ)
+    assert inverted == pytest.approx(plan.START + passes * 24e9 / rate)
     assert seconds(small, COSTS, "rewrite", {}) is None
     unknown = COSTS | {"net": Cost(10, None, {})}
     assert seconds(small, unknown, "dissect", job) is None
     assert plan.minutes(small, unknown, "dissect", job, True) == 1440
     slow = plan.minutes(small, COSTS, "intervene", {"row": "fig_4_11"}, False)
     assert slow == -(-3 * (plan.START + 65 * 1000 * 96e9 / plan.RATE[False]) // 60)
+
+
+def test_what_is_to_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    recipe = {
+        "dataset": "drawn",
+        "validation": "few",
+        "epochs": 1000,
+        "learning_rate": 1,
+        "snapshots": [5],
+    }
+    networks = SMALL["networks"] | {
+        "own": SMALL["networks"]["net"] | {"recipe": recipe},
+        "early": SMALL["networks"]["net"] | {"weights": "own.5"},
+    }
+    found = {"label": "own", "first": "early", "other": "net"}
+    rows = SMALL["rows"] | {"fig_3_13": {"dataset": "drawn", "networks": found}}
+    config = Config.model_validate(SMALL | {"networks": networks, "rows": rows})
+    config = config.without(set(), config.untrained())
+    assert config.rows.fig_3_13.networks == {"other": "net"}
+    costs = COSTS | {"own": Cost(10, 6e12, {}), "early": COSTS["net"]}
+    head, _, line = plan.training(config, costs).splitlines()
+    hours = (plan.START + 1000 * 940 * 6e12 / plan.RATE[True]) / 3600
+    assert line.split() == ["own", f"{hours:.0f}", "0", "B", "fig_3_13"]
+    assert "dissection ship" in head
+    there = Config.model_validate(
+        SMALL
+        | {
+            "networks": networks,
+            "assets": SMALL["assets"] | {"own": {"path": "w"}, "own.5": {"path": "v"}},
+        }
+    )
+    assert plan.training(there, costs) == ""
 
 
 def test_images_of_a_dataset(small: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,39 @@ def test_a_killed_run_ends_in_the_same_bytes(trained, tmp_path, monkeypatch, ste
     assert bytes_below(tmp_path) == bytes_below(trained)
 
 
+def test_images_beyond_the_memory_are_streamed_to_the_same_bytes(trained, tmp_path):
+    """600 images of 3 kB do not fit one MiB, the 150 to validate on do."""
+    config = profile().model_copy(update={"memory_gb": 2**-10})
+    data = Shapes(600, 1)
+    read = []
+    data.image = lambda i: read.append(i) or Shapes.image(data, i)
+    train(config, "net", data, Shapes(150, 2), tmp_path, CPU)
+    assert len(read) == 4 * (600 // 16) * 16
+    assert bytes_below(tmp_path) == bytes_below(trained)
+
+
+def test_sgd_in_steps(tmp_path):
+    """Against the update written out: v <- 0.9 v + g + decay w, w <- w - rate v; rate / 10 every `drop` iterations."""
+    torch.manual_seed(0)
+    network, inputs = torch.nn.Linear(3, 2, bias=False), torch.rand(12, 3)
+    w, v = network.weight.detach().clone().double(), torch.zeros(2, 3).double()
+    recipe = profile(batch=4, epochs=3, drop=4, learning_rate=0.5, weight_decay=0.1, snapshots=[])
+    recipe = recipe.networks["net"].recipe
+    seen = []
+
+    def step(some):
+        seen.append(some)
+        return network(some).square().sum(), torch.zeros(())
+
+    training.fit(network, recipe, 1, [inputs], step, lambda: (0.0, 0.0), tmp_path, "", "net")
+    for iteration, some in enumerate(x.double() for x in seen):
+        gradient = 2 * (w @ some.T) @ some
+        v = 0.9 * v + gradient + 0.1 * w
+        w = w - 0.5 / 10 ** (iteration // 4) * v
+    assert len(seen) == 9
+    assert torch.allclose(network.weight.double(), w, rtol=1e-5)
+
+
 def test_objects_are_cut_out_and_learnt(tmp_path):
     data = Shapes(600, 1, 48)
     for index in range(6):
