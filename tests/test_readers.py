@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from conftest import REPOSITORY
 from dissection import config
+from dissection.assets import Entry, asset_path, fetch, load_registry
 from dissection.data import Dataset, open_dataset
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess
+from test_assets import packed
 
 STREET = Path(__file__).parents[2] / "shared" / "street" / "labelmefacade.tar"
 RANDOM = np.random.default_rng(0)
@@ -288,6 +291,75 @@ def test_places_as_published_flat(tmp_path: Path) -> None:
     assert data.classes == ("airfield", "bar", "hangar-indoor")
     assert [data.target(i) for i in range(2)] == [2, 0]
     assert data.image(1).shape == (8, 6, 3)
+
+
+CATEGORIES = "/a/airfield 0\n/b/bar 1\n/h/hangar/indoor 2\n"
+STANDARD = {
+    "a/airfield/00000001.jpg": 0,
+    "h/hangar/indoor/00000001.jpg": 2,
+    "b/bar/00000001.jpg": 1,
+}
+
+
+@pytest.mark.parametrize("folder", ["data_256", "train_256_places365standard", "images/data_256"])
+def test_places_as_published_for_training(tmp_path: Path, folder: str) -> None:
+    """As each of the publisher's archives is unpacked, or all by hand."""
+    for file in STANDARD:
+        write(tmp_path / folder / file, encoded(pixels(), "jpeg"))
+    lines = [f"/{file} {number}" for file, number in STANDARD.items()]
+    write(tmp_path / "filelist/places365_train_standard.txt", "\n".join([*lines, ""]))
+    with pytest.raises(DissectionError, match=r"categories_places365\.txt is missing"):
+        read(tmp_path, "places", split="train")
+    write(tmp_path / "categories_places365.txt", CATEGORIES)
+    data = read(tmp_path, "places", split="train")
+    assert data.classes == ("airfield", "bar", "hangar-indoor")
+    assert [data.key(i) for i in range(3)] == sorted(STANDARD)
+    assert [data.target(i) for i in range(3)] == [0, 1, 2]
+    assert data.image(2).shape == (8, 6, 3)
+    (tmp_path / folder / min(STANDARD)).unlink()
+    with pytest.raises(DissectionError, match=r"the first file of .*is in none"):
+        read(tmp_path, "places", split="train")
+    with pytest.raises(DissectionError, match="val is not a folder"):
+        read(tmp_path, "places", split="val")
+
+
+def test_places_official_as_it_is_fetched(tmp_path: Path) -> None:
+    """Through the registry's parts, from the publisher's file names."""
+    content = {
+        "train_256_places365standard.tar": {
+            f"data_256/{f}": encoded(pixels(), "jpeg") for f in STANDARD
+        },
+        "filelist_places365-standard.tar": {
+            "places365_train_standard.txt": "".join(
+                f"/{f} {n}\n" for f, n in STANDARD.items()
+            ).encode(),
+            "places365_val.txt": b"Places365_val_00000001.jpg 0\n",
+        },
+    }
+    entry = load_registry(REPOSITORY / "config/assets.yaml")["places365_train_official"]
+    parts = [part.model_dump() | {"md5": None, "sha256": None, "bytes": None, "checksum": "none"}
+             for part in entry.parts]  # fmt: skip
+    for part in parts:
+        archive = content.get(part["file"])
+        write(tmp_path / "own" / part["file"], packed("tar", archive) if archive else CATEGORIES)
+    fetch(Entry(**entry.model_dump() | {"parts": parts}), tmp_path / "out", tmp_path / "own", None,
+          tmp_path / "record.json")  # fmt: skip
+    data = read(asset_path(tmp_path / "record.json"), "places", split="train")
+    assert [(data.key(i), data.target(i)) for i in range(3)] == sorted(STANDARD.items())
+
+
+def test_places_in_the_easy_format(tmp_path: Path) -> None:
+    """A tree in which lists name the files with their split."""
+    root = tmp_path / "places365_standard"
+    names = ["airfield/00000001.jpg", "apartment_building-outdoor/00000002.jpg"]
+    for split in ("train", "val"):
+        for name in names:
+            write(root / split / name, encoded(pixels(), "jpeg"))
+        write(root / f"{split}.txt", "".join(f"{split}/{name}\n" for name in names[::-1]))
+    for split in ("train", "val"):
+        data = read(root, "places", split=split)
+        assert data.classes == ("airfield", "apartment_building-outdoor")
+        assert [(data.key(i), data.target(i)) for i in range(2)] == [(names[0], 0), (names[1], 1)]
 
 
 # ------------------------------------------------------------------------------------------------ LSUN

@@ -1,5 +1,6 @@
 """Places: one scene class an image."""
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from dissection.data import ImageFiles
@@ -8,13 +9,15 @@ from dissection.errors import DissectionError
 
 
 class Places(ImageFiles):
-    """Images by class, in one of two published forms.
+    """Images by class, in one of the published forms.
 
     tree   <root>/<split>/<class>/<file>.jpg (split None: <root>/<class>/<file>.jpg). A list <root>/<split>.txt, a
            path `<split>/<class>/<file>.jpg` or `<class>/<file>.jpg` a line, is used instead of a walk if it is there.
            classes: the sorted names of the folders, which is the order of the 365 published classes.
-    flat   <root>/<split>_256/<file>.jpg with places365_<split>.txt (`<file> <class index>` a line) and
-           categories_places365.txt (`/a/airfield 0`), each in <root> or in a folder below it.
+    lists  places365_<split>.txt or places365_<split>_standard.txt (`<file> <class index>` a line) and
+           categories_places365.txt (`/a/airfield 0`), each in <root> or in a folder below it. Files are relative to
+           <root> or to a folder of the first two levels below it: val_256/<file>.jpg, or
+           data_256/<letter>/<class>[/<kind>]/<file>.jpg, also where unpacking has dropped data_256.
 
     Order: sorted by path. (The authors of the PNAS paper also shuffled with random.Random(1): the order matters to
     them where they take the first images only.)
@@ -22,11 +25,21 @@ class Places(ImageFiles):
 
     def __init__(self, root: Path, split: str | None = None, images: int | None = None) -> None:
         self.root = root / split if split else root
-        flat = root / f"{split}_256"
-        if split and not self.root.is_dir() and flat.is_dir():
-            self.root = flat
-            self.classes = _categories(_find(root, "categories_places365.txt"))
-            pairs = sorted(_targets(_find(root, f"places365_{split}.txt"), len(self.classes)))
+        lists = (f"places365_{split}.txt", f"places365_{split}_standard.txt")
+        if not self.root.is_dir() and (listing := _below(root, lists, 1)):
+            categories = _below(root, ["categories_places365.txt"], 1)
+            if categories is None:
+                raise DissectionError(
+                    f"{root}: categories_places365.txt is missing, with {listing.name}"
+                )
+            self.classes = _categories(categories)
+            pairs = sorted(_targets(listing, len(self.classes)))
+            first = _below(root, [file for file, _ in pairs[:1]], 2)
+            if first is None:
+                raise DissectionError(
+                    f"{root}: the first file of {listing} is in none of its folders"
+                )
+            self.root = first.parents[len(PurePosixPath(pairs[0][0]).parts) - 1]
             self.files = [file for file, _ in pairs]
             self._targets = [target for _, target in pairs]
         else:
@@ -80,7 +93,7 @@ def _targets(path: Path, classes: int) -> list[tuple[str, int]]:
             raise DissectionError(
                 f"{path}: expected `<file> <class index below {classes}>`, found `{line}`"
             )
-        pairs.append((_inside(file, path), int(number)))
+        pairs.append((_inside(file.removeprefix("/"), path), int(number)))
     return pairs
 
 
@@ -98,8 +111,10 @@ def _inside(file: str, path: Path) -> str:
     return file
 
 
-def _find(root: Path, name: str) -> Path:
-    for path in [root / name, *sorted(root.glob(f"*/{name}"))]:
-        if path.is_file():
-            return path
-    raise DissectionError(f"{root}: {name} is missing in it and in its folders")
+def _below(root: Path, names: Iterable[str], depth: int) -> Path | None:
+    """The first of these files in the folder or those below it, down to `depth`, the upper ones first."""
+    for level in range(depth + 1):
+        for folder in sorted(root.glob("/".join("*" * level) + "/")) if level else [root]:
+            if found := [folder / name for name in names if (folder / name).is_file()]:
+                return found[0]
+    return None
