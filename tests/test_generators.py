@@ -110,6 +110,16 @@ def test_both_layouts_load_by_sizes_alone(tmp_path, old):
     assert network(z).shape == (2, 3, 16, 16)
 
 
+@pytest.mark.parametrize(
+    "key", ["to_rgb_lod3.weight", "layer3.conv.other", "output_16x16.wscale.c", "layers"]
+)
+def test_unknown_keys_of_the_newer_layout_are_listed(tmp_path, key):
+    state = {k: torch.zeros(s) for k, s in published_shapes([8, 8, 8], False, 4).items()}
+    save_file(state | {key: torch.ones(2)}, tmp_path / "published.safetensors")
+    with pytest.raises(DissectionError, match=rf"1 unexpected \({key}\)"):
+        load_network(spec(latent=4), tmp_path / "published.safetensors", 1)
+
+
 def test_a_layer_too_many_is_an_error(tmp_path):
     state = {k: torch.zeros(s) for k, s in published_shapes([8, 8], True, 4).items()}
     torch.save(state, tmp_path / "published.pth")

@@ -40,7 +40,8 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
     .params (see `squeezenet`), .pb (see `inception`), .pkl (see `assets.tensorflow`), a folder of
     encoder_*.pth and decoder_*.pth, or one with a file that is named. A network with a method `own_key`
-    is asked for its own name of a key that it does not have; None leaves it out.
+    is asked for its own name of a key that it does not have; None leaves it out. One with a method `needed` is
+    asked first which part of a state dict is its own.
     A class with a method `sizes_of` is asked for the arguments that the state dict implies; those
     of `spec` take precedence.
     Raises DissectionError if the function, an argument, the file or its keys are wrong.
@@ -153,6 +154,7 @@ def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -
     own = network.state_dict()
     # DataParallel wraps a network, or a part of it, in a module called `module`
     state = {k if k in own else re.sub(r"(^|\.)module\.", r"\1", k): t for k, t in state.items()}
+    state = getattr(network, "needed", dict)(state)
     own_key = getattr(network, "own_key", lambda key: key)
     names = {key: key if key in own else own_key(key) for key in state}
     state = {

@@ -4,6 +4,7 @@ The defaults are the published network of 227-pixel inputs; a smaller one is a m
 Modules have the names of the published state dict: conv1 ... conv5, fc6, fc7, fc8.
 """
 
+import re
 from collections.abc import Sequence
 
 from torch import nn
@@ -20,10 +21,30 @@ TORCHVISION = {
 class AlexNet(nn.Sequential):
     """(n, 3, size, size) -> (n, classes) scores before the softmax; see `alexnet`."""
 
-    def own_key(self, key: str) -> str:
+    def own_key(self, key: str) -> str | None:
         """The key here of a parameter that torchvision calls `key`."""
         path, _, kind = key.rpartition(".")
         return f"{TORCHVISION.get(path, path)}.{kind}"
+
+
+class Trunk(AlexNet):
+    """conv1 to relu5 of an AlexNet, for a self-supervised model: (n, 3, h, w) -> (n, units, h', w')."""
+
+    def own_key(self, key: str) -> str | None:
+        """
+        Such Caffe models have cls_conv1 (egomotion) and conv1_s1 (puzzle), of whose towers the others, of the same
+        weights, are left out. So are fully connected layers, on purpose: they are the task's head.
+        """
+        path, _, kind = key.rpartition(".")
+        name = path.removeprefix("cls_")
+        if name.startswith(("fc", "classifier.")) or re.fullmatch(r"conv\d_s[2-9]", name):
+            return None
+        return super().own_key(f"{name.removesuffix('_s1')}.{kind}")
+
+
+def torchvision_alexnet(classes: int = 365) -> AlexNet:
+    """torchvision's: narrower, one group, no normalisation; for 224 pixels."""
+    return alexnet(classes, 224, (64, 192, 384, 256, 256), padding=2, groups=(1,) * 5, lrn=False)
 
 
 def alexnet(
@@ -45,8 +66,7 @@ def alexnet(
     widths, groups: of conv1 to conv5. kernel, stride, padding: of conv1. hidden: of fc6 and fc7.
     lrn: local response normalisation after pool1 and pool2. batch_norm: after each convolution.
     dropout: after fc6 and fc7; 0 for none. gap: the mean of conv5 over all positions goes straight
-    to fc8 (AlexNet-GAP-Wide with widths 96, 256, 384, 384, 768). torchvision's has size 224, widths
-    64, 192, 384, 256, 256, padding 2, groups of 1 and no lrn.
+    to fc8 (AlexNet-GAP-Wide with widths 96, 256, 384, 384, 768).
     """
     modules: dict[str, nn.Module] = {}
     channels = 3

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dissection.data.scenes import SCENES, draw_frames
-from dissection.networks.alexnet import alexnet
+from dissection.networks.alexnet import Trunk, alexnet
 
 Loss = tuple[Tensor, Tensor]  # loss, accuracy
 SMALL = 128  # an image that every trunk can see, to ask how many features it has
@@ -41,7 +41,7 @@ def trunk(channels: str = "RGB", **arguments) -> nn.Module:
     layers = [(n, m) for n, m in network.named_children() if n not in ("pool5", "flatten", "fc8")]
     if channels != "RGB":
         layers.insert(0, ("only", Only(channels)))
-    return nn.Sequential(OrderedDict(layers))
+    return Trunk(OrderedDict(layers))
 
 
 def opponent(images: Tensor) -> Tensor:

@@ -158,11 +158,17 @@ class ProGAN(nn.Sequential):
     def forward(self, z: Tensor) -> Tensor:
         return super().forward(z.flatten(1)[:, :, None, None])
 
+    @staticmethod
+    def needed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of a state dict in the older layout, its blocks alone."""
+        old = any(key.startswith("features.") for key in state)
+        return {k: t for k, t in state.items() if not old or re.match(r"features\.|output\.", k)}
+
     def own_key(self, key: str) -> str | None:
-        """The older layout's `features.<N - 1>` and `output`; of it, what is not needed is left out."""
+        """The older layout's `features.<N - 1>` and `output`; of it, what blocks do not need is left out."""
         found = re.fullmatch(r"(?:features\.(\d+)|output)\.(.+)", key)
         if found is None:
-            return key if re.match(r"layer\d|output_", key) else None
+            return key
         block = self.head if found[1] is None else f"layer{int(found[1]) + 1}"
         own = f"{block}.{found[2]}"
         return own if own in self.state_dict() or not hasattr(self, block) else None
