@@ -29,7 +29,7 @@ from dissection import paths
 from dissection.assets import asset_path, tensorflow
 from dissection.config import Config, Input, Network
 from dissection.errors import DissectionError
-from dissection.networks import caffe, inception, squeezenet
+from dissection.networks import caffe, inception, squeezenet, torch7
 
 TORCH_FORMATS = (".pth", ".pt", ".tar")  # .pth.tar
 
@@ -38,7 +38,7 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     """The network of `spec` in float32 and eval mode; without a file, weights come from the seed.
 
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
-    .params (see `squeezenet`), .pb (see `inception`), .pkl (see `assets.tensorflow`), a folder of
+    .t7 (see `torch7`), .params (see `squeezenet`), .pb (see `inception`), .pkl (see `assets.tensorflow`), a folder of
     encoder_*.pth and decoder_*.pth, or one with a file that is named. A network with a method `own_key`
     is asked for its own name of a key that it does not have; None leaves it out. One with a method `needed` is
     asked first which part of a state dict is its own.
@@ -122,6 +122,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             state = squeezenet.read_params(path)
         elif path.suffix == ".caffemodel":
             state = caffe.read_state(path)
+        elif path.suffix == ".t7":
+            state = torch7.read_state(path)
         elif path.suffix == ".pb":
             state = inception.read_graph(path)
         elif path.suffix == ".pkl":
@@ -136,7 +138,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 state = saved["g_ema"] | mean
         else:
             known = ", ".join(
-                (".safetensors", *TORCH_FORMATS, ".caffemodel", ".params", ".pb", ".pkl")
+                (".safetensors", *TORCH_FORMATS, ".caffemodel", ".t7", ".params", ".pb", ".pkl")
             )
             raise DissectionError(f"weights {path}: unknown format; expected {known}")
     except FileNotFoundError:

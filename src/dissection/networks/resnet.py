@@ -1,7 +1,7 @@
 """ResNet-152 as converted from torch7, nested as its published state dict is; Caffe's loads too.
 
 Modules are numbered: 0 convolution, 1 batch norm, 2 rectifier, 3 pool, 4 to 7 the stages of residual
-blocks (res2 to res5), 8 mean over all positions, 10.1 the scores. Block b of stage s is s.b: within
+blocks (res2 to res5), 8 mean over all positions, 10.1 the scores (10 in Torch 7). Block b of stage s is s.b: within
 it, 0.0 the bottleneck, 0.1 the shortcut, 2 the rectifier after their sum. torchvision, which took the
 architecture from torch7, has other names for the same tensors; these load too.
 """
@@ -34,7 +34,7 @@ class ResNet(nn.Sequential):
             return f"0.{kind}"
         if layer in ("bn1", "bn_conv1", "scale_conv1"):
             return f"1.{kind}"
-        if re.fullmatch(r"fc\d*", layer):
+        if re.fullmatch(r"fc\d*|10", layer):
             return f"10.1.{kind}"
         if found := re.fullmatch(r"layer(\d)\.(\d+)\.(conv|bn)(\d)", layer):
             stage, block, name, number = found.groups()
@@ -59,13 +59,18 @@ def _convolution(
 def _block(channels: int, width: int, out: int, strides: tuple[int, int]) -> nn.Sequential:
     """(n, channels, h, w) -> (n, out, h / stride, w / stride). strides: of the bottleneck's first two convolutions."""
     first, second = strides
-    bottleneck = nn.Sequential(
-        *_convolution(channels, width, 1, first),
-        nn.ReLU(),
-        *_convolution(width, width, 3, second),
-        nn.ReLU(),
-        *_convolution(width, out, 1),
-    )
+    if out == width:
+        bottleneck = nn.Sequential(
+            *_convolution(channels, out, 3, first * second), nn.ReLU(), *_convolution(out, out, 3)
+        )
+    else:
+        bottleneck = nn.Sequential(
+            *_convolution(channels, width, 1, first),
+            nn.ReLU(),
+            *_convolution(width, width, 3, second),
+            nn.ReLU(),
+            *_convolution(width, out, 1),
+        )
     shortcut = (
         nn.Identity()
         if channels == out and first * second == 1
@@ -87,8 +92,10 @@ def resnet152(
     """(n, 3, h, w) -> (n, classes) scores before the softmax; published for 224 pixels.
 
     stem, kernel: width and kernel of the first convolution. widths, blocks, strides: of the four
-    stages; a stage puts out `expansion` times its width. caffe: stages stride in the first convolution of a
-    bottleneck, not in the second, and the first pool rounds its size up instead of padding, as Caffe's do.
+    stages; a stage puts out `expansion` times its width; with 1, its blocks are two convolutions of 3 x 3, as in
+    ResNet-18 (blocks 2, 2, 2, 2; ResNet-50 has 3, 4, 6, 3 bottlenecks). caffe: stages stride in the first
+    convolution of a bottleneck, not in the second, and the first pool rounds its size up instead of padding, as
+    Caffe's do.
     """
     modules = [
         *_convolution(3, stem, kernel, 2),
