@@ -398,6 +398,64 @@ def test_damaged_files_of_torch7_end_in_an_error_that_names_them(tmp_path_factor
     assert all(isinstance(tensor, Tensor) for tensor in state.values())
 
 
+def converted(blocks: list[int]) -> tuple[dict[str, str], dict[str, int]]:
+    """
+    Layers with weights of a ResNet of Torch that was converted to Caffe -> their names here, and the ends of blocks ->
+    their numbers: convolutions, batch norms, rectifiers, pools and sums are counted as they come, identities are not.
+    """
+    names, ends = {"caffe.SpatialConvolution_0": "0", "caffe.BN_1": "1"}, {}
+    number = 4  # after a rectifier and a pool
+    for stage, count in enumerate(blocks, start=4):
+        for block in range(count):
+            for place in (0, 3, 6):  # of which a rectifier follows the first two
+                names[f"caffe.SpatialConvolution_{number}"] = f"{stage}.{block}.0.0.{place}"
+                names[f"caffe.BN_{number + 1}"] = f"{stage}.{block}.0.0.{place + 1}"
+                number += 3 if place < 6 else 2
+            if block == 0:
+                names[f"caffe.SpatialConvolution_{number}"] = f"{stage}.{block}.0.1.0"
+                names[f"caffe.BN_{number + 1}"] = f"{stage}.{block}.0.1.1"
+                number += 2
+            ends[f"{stage}.{block}"] = number
+            number += 2
+    return names | {f"caffe.InnerProduct_{number + 2}": "10.1"}, ends
+
+
+def test_the_converted_network_of_torch7_fits(tmp_path):
+    """resnet-152-torch-*.caffemodel, which the thesis dissected; numbers as in the names of its layers."""
+    names, ends = converted(BLOCKS[152])
+    dissected = {"4.2": 34, "5.7": 116, "6.11": 238, "6.23": 358, "6.35": 478, "7.2": 510}
+    assert {block: ends[block] for block in dissected} == dissected
+    network = on_meta(resnet152)
+    state = {}
+    for name, own in names.items():
+        for kind in BN:
+            if (tensor := network.state_dict().get(f"{own}.{kind}")) is not None:
+                one = [1] if "BN" in name else []  # an axis before those of a batch norm
+                state[f"{name}.{kind}"] = torch.empty(*one, *tensor.shape, device="meta")
+    load_state(network, dict(state), tmp_path)
+    state["caffe.SpatialConvolution_0.bias"] = torch.empty(64, device="meta")
+    del state["caffe.BN_509.running_var"]
+    with pytest.raises(
+        DissectionError, match=r"1 missing \(7\.2\.0\.0\.7\.running_var\); 1 unexpected"
+    ):
+        load_state(network, state, tmp_path)
+
+
+def test_a_converted_network_of_torch7(tmp_path):
+    network = resnet152(**TINY)
+    own = randomised(network)
+    layers = {
+        name: [own[f"{path}.{kind}"].numpy()[None if "BN" in name else ...]
+               for kind in BN if f"{path}.{kind}" in own]
+        for name, path in converted(TINY["blocks"])[0].items()
+    }  # fmt: skip
+    assert [blob.shape for blob in layers["caffe.BN_1"]] == [(1, 4)] * 4
+    (tmp_path / "resnet-152-torch-places365.caffemodel").write_bytes(caffemodel(layers))
+    (tmp_path / "resnet-152-torch-places365.prototxt").write_text("name: 'a net'")
+    loaded = load_network(spec("resnet:resnet152", **TINY), tmp_path, 2)
+    assert all(t.equal(own[k]) for k, t in loaded.state_dict().items())
+
+
 # ---------------------------------------------------------------------------------------------- self-supervised
 
 WIDTHS = {"widths": [4, 4, 4, 4, 6]}

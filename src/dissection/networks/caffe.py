@@ -49,11 +49,11 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The state dict of torch modules named as the Caffe layers are, with a dot for each slash.
 
     A batch norm is two layers in Caffe: running_mean and running_var are of the first, weight and bias of the
-    second.
+    second; or one layer with all four, where Torch's was converted.
     """
     state = {}
     for name, blobs in read_layers(path).items():
-        kinds = ["weight", "bias"]
+        kinds = ["weight", "bias", "running_mean", "running_var"]
         if (
             len(blobs) == 3 and blobs[2].size == 1
         ):  # sums of means and of variances, and of their weights

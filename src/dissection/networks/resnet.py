@@ -8,6 +8,7 @@ architecture from torch7, has other names for the same tensors; these load too.
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -26,10 +27,30 @@ BRANCHES = {"1": "1.0", "2a": "0.0", "2b": "0.3", "2c": "0.6"}  # Caffe's name -
 class ResNet(nn.Sequential):
     """(n, 3, h, w) -> (n, classes) scores before the softmax; see `resnet152`."""
 
-    @staticmethod
-    def own_key(key: str) -> str:
-        """Of torchvision's layer3.4.conv2.weight or Caffe's res4b4_branch2b.weight: 6.4.0.0.3.weight."""
+    @cached_property
+    def numbered(self) -> list[str]:
+        """
+        Modules by the numbers that they had when Torch's network was converted to Caffe: caffe.Eltwise_510, 510th of
+        the layers that do something. Sums are those of the second module of a block.
+        """
+        return [
+            name
+            for name, module in self.named_modules()
+            if not list(module.children())
+            and (not isinstance(module, nn.Identity) or re.fullmatch(r"[4-7]\.\d+\.1", name))
+        ]
+
+    def own_key(self, key: str) -> str:
+        """
+        Of torchvision's layer3.4.conv2.weight, Caffe's res4b4_branch2b.weight or caffe.SpatialConvolution_163.weight,
+        converted from Torch's: 6.4.0.0.3.weight.
+        """
         layer, _, kind = key.rpartition(".")
+        if layer.startswith("caffe.InnerProduct_"):
+            return f"10.1.{kind}"
+        if found := re.fullmatch(r"caffe\.(?:SpatialConvolution|BN)_(\d+)", layer):
+            number = int(found[1])
+            return f"{self.numbered[number]}.{kind}" if number < len(self.numbered) else key
         if layer == "conv1":
             return f"0.{kind}"
         if layer in ("bn1", "bn_conv1", "scale_conv1"):
