@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 import test_stylegan
+from dissection.assets.tensorflow import _modulated, _ordered, convert
 from dissection.errors import DissectionError
-from dissection.networks import load_network
+from dissection.networks import load_network, load_state
 from dissection.networks.progan import latents
 from dissection.networks.stylegan2 import StyleGAN2, doubled, noise_of, seeds
 from dissection.probe import Probe, split
@@ -278,3 +279,137 @@ def test_the_authors_noise_is_by_place(published):
         torch.testing.assert_close(network(z[:2]), images[:2])
     rows = np.random.RandomState(0).randn(3, 16).astype(np.float32)
     np.testing.assert_array_equal(noise_of(None, 3, 2, 4, 4).reshape(3, 16), rows)
+
+
+# ---------------------------------------------------------------------------------------------- the official ones
+
+
+def official_shapes(latent, widths, style, depth):
+    """Variable of NVIDIA's Gs -> shape, in TensorFlow's order of axes, written down from their description."""
+    shapes = {"lod": (), "dlatent_avg": (style,), "synthesis/4x4/Const/const": (1, widths[0], 4, 4)}
+    for n in range(depth):
+        shapes[f"mapping/Dense{n}/weight"] = (style if n else latent, style)
+        shapes[f"mapping/Dense{n}/bias"] = (style,)
+    inputs = widths[0]
+    for level, units in enumerate(widths):
+        side = 4 * 2**level
+        layers = [("Conv0_up", inputs, units, 3), ("Conv1", units, units, 3)]
+        if level == 0:
+            layers = [("Conv", units, units, 3)]
+        for kind, into, to, kernel in (*layers, ("ToRGB", units, 3, 1)):
+            name = f"synthesis/{side}x{side}/{kind}"
+            shapes |= {f"{name}/weight": (kernel, kernel, into, to), f"{name}/mod_weight": (style, into),
+                       f"{name}/mod_bias": (into,), f"{name}/bias": (to,)}  # fmt: skip
+            if kind != "ToRGB":
+                number = 2 * level - (kind == "Conv0_up")
+                shapes |= {f"{name}/noise_strength": (), f"synthesis/noise{number}": (1, 1, side, side)}  # fmt: skip
+        inputs = units
+    return shapes
+
+
+def official_images(variables, z, noise):
+    """Gs spelled out on TensorFlow's variables in float64; noise: layer, side -> (n, 1, side, side)."""
+    v = {k: np.asarray(a, np.float64) for k, a in variables.items()}
+    taps = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 16  # 4 times their mean, for a size that doubles
+
+    def dense(x, weight, rate=1.0):
+        return x @ (v[weight] * rate / math.sqrt(len(v[weight])))
+
+    def act(x):
+        return np.maximum(x, 0.2 * x) * math.sqrt(2)
+
+    def transposed(x, kernels, step=2):
+        """Each pixel adds an image's kernel, (n, h, w, inputs, units), two pixels apart."""
+        size, (h, side) = kernels.shape[1], x.shape[2:]
+        out = np.zeros((len(x), kernels.shape[4], step * h - step + size, step * side - step + size))  # fmt: skip
+        for i, j in np.ndindex(h, side):
+            added = np.einsum("ni,nabio->noab", x[:, :, i, j], kernels)
+            out[:, :, step * i : step * i + size, step * j : step * j + size] += added
+        return out
+
+    def filtered(x, before, after):
+        """Padded and convolved by the taps, which are symmetric."""
+        x = np.pad(x, ((0, 0), (0, 0), (before, after), (before, after)))
+        h, side = x.shape[2] - 3, x.shape[3] - 3
+        return sum(taps[a, b] * x[:, :, a : a + h, b : b + side] for a, b in np.ndindex(4, 4))
+
+    def modulated(x, name, normal=True, up=False):
+        weight = v[f"{name}/weight"]
+        weight = weight / math.sqrt(weight[..., 0].size)
+        styles = dense(w, f"{name}/mod_weight") + v[f"{name}/mod_bias"] + 1
+        kernels = weight[None] * styles[:, None, None, :, None]
+        if normal:
+            kernels = kernels / np.sqrt((kernels**2).sum((1, 2, 3), keepdims=True) + 1e-8)
+        if up:
+            return filtered(transposed(x, kernels[:, ::-1, ::-1]), 1, 1)
+        half = len(weight) // 2  # a correlation is a transposed convolution by the turned kernel
+        y = transposed(x, kernels[:, ::-1, ::-1], 1)
+        return y[:, :, half : y.shape[2] - half, half : y.shape[3] - half]
+
+    w = z / np.sqrt((z**2).mean(1, keepdims=True) + 1e-8)
+    for n in range(sum("mapping" in k for k in v) // 2):
+        w = act(dense(w, f"mapping/Dense{n}/weight", 0.01) + 0.01 * v[f"mapping/Dense{n}/bias"])
+    x, rgb = v["synthesis/4x4/Const/const"].repeat(len(z), 0), 0
+    for level in range(sum("ToRGB/bias" in k for k in v)):
+        side = 4 * 2**level
+        for kind in ("Conv0_up", "Conv1") if level else ("Conv",):
+            name, up = f"synthesis/{side}x{side}/{kind}", kind == "Conv0_up"
+            x = modulated(x, name, up=up)
+            x = x + v[f"{name}/noise_strength"] * noise(2 * level + 2 - up, side)
+            x = act(x + v[f"{name}/bias"][:, None, None])
+        if level:
+            spread = np.zeros((len(z), 3, side, side))
+            spread[:, :, ::2, ::2] = rgb
+            rgb = filtered(spread, 2, 1)
+        name = f"synthesis/{side}x{side}/ToRGB"
+        rgb = rgb + modulated(x, name, normal=False) + v[f"{name}/bias"][:, None, None]
+    return rgb
+
+
+def test_the_official_pickle_draws_as_it_did(tmp_path, monkeypatch):
+    modules = test_stylegan.dnnlib_modules(monkeypatch)
+    variables = test_stylegan.drawn(official_shapes(**SMALL))
+    for key in variables:
+        if "noise_strength" in key:
+            variables[key] = np.float32(0.3 + len(key) / 100)
+        elif key.startswith("mapping"):
+            variables[key] = variables[key] * 100  # as they are scaled by the learning rate
+    path = tmp_path / "stylegan2-church-config-f.pkl"
+    path.write_bytes(test_stylegan.published(modules, variables))
+    network = load_network(spec(), path, 1).double()
+    assert (network.latent, network.widths, network.depth) == (8, [12, 10, 6], 3)
+    z = latents(3, 0, 3, 8).double()
+    expected = official_images(
+        variables, z.numpy(), lambda layer, side: noise_of(seeds(z), 3, layer, side, side).numpy()
+    )
+    with torch.no_grad():
+        np.testing.assert_allclose(network(z), expected, rtol=1e-5, atol=1e-5)
+    convert(path, tmp_path / "gan")
+    again = load_network(spec(), tmp_path / "gan", 2).double()
+    assert all(t.equal(network.state_dict()[k]) for k, t in again.state_dict().items())
+    variables["synthesis/8x8/Conv1/another"] = np.ones(2, np.float32)
+    del variables["synthesis/8x8/ToRGB/bias"]
+    path.write_bytes(test_stylegan.published(modules, variables))
+    message = r"1 missing \(rgb2\.bias\); 1 unexpected \(layer4\.another\)"
+    with pytest.raises(DissectionError, match=message):
+        load_network(spec(), path, 1)
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [
+        CHURCHES["widths"],  # church, horse, cat
+        [*CHURCHES["widths"], 64],  # car
+        [*CHURCHES["widths"], 64, 32],  # ffhq
+    ],
+)
+def test_the_official_sizes_fit(tmp_path, widths):
+    shapes = official_shapes(**CHURCHES | {"widths": widths})
+    variables = {k.replace("/", "."): _ordered(k, np.zeros(s, np.bool_)) for k, s in shapes.items()}
+    state = {k: torch.empty(a.shape, device="meta") for k, a in _modulated(variables).items()}
+    sizes = StyleGAN2.sizes_of(state)
+    assert sizes == CHURCHES | {"widths": widths}
+    with torch.device("meta"):
+        network = StyleGAN2(**sizes)
+    assert state.keys() == network.state_dict().keys()
+    load_state(network, state, tmp_path)

@@ -2,6 +2,7 @@
 
     convert(Path("karras2019stylegan-bedrooms-256x256.pkl"), folder)      # folder/Gs.safetensors
     read_state(Path("karras2018iclr-lsun-bedroom-256x256.pkl"))           # the same variables, by name
+    read_state(Path("stylegan2-church-config-f.pkl"))["layer8.dconv.weight"]
 
 Such a pickle holds three networks, G, D and the averaged generator Gs; each has its variables, networks that it
 is made of, and the source code that builds it, which their own loader would run. Here nothing of the pickle runs:
@@ -84,7 +85,8 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     """
     The variables of the averaged generator, with `.` for `/`, and weights in torch's order: (units, inputs) and (units,
     inputs, h, w). Those of a Progressive GAN as in state dicts that were published of them: layer1.conv.weight and
-    wscale.b ... output_<h>x<h>. Raises ArchiveError if it is no such pickle.
+    wscale.b ... output_<h>x<h>; those of a StyleGAN2 as in `networks.stylegan2`. Raises ArchiveError if it is no such
+    pickle.
     """
     try:
         with path.open("rb") as file:
@@ -92,7 +94,9 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(networks, tuple) or len(networks) != 3:
             raise ValueError("expected the networks G, D and Gs")
         variables = _variables(networks[2])
-        return _progressive(variables) if "4x4.Dense.weight" in variables else variables
+        if "4x4.Dense.weight" in variables:
+            return _progressive(variables)
+        return _modulated(variables) if "synthesis.4x4.Conv.mod_weight" in variables else variables
     except (pickle.UnpicklingError, EOFError, MemoryError, OverflowError, ValueError, TypeError, KeyError, IndexError,
             AttributeError) as error:  # fmt: skip
         cause = " ".join(str(error).split())
@@ -124,6 +128,40 @@ def _progressive(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     # images of lower resolution, which the network draws while it grows, are left out
     for kind, own in (("weight", "conv.weight"), ("bias", "wscale.b")):
         found[f"output_{side}x{side}.{own}"] = variables[f"ToRGB_lod0.{kind}"]
+    return found
+
+
+MODULATED = {
+    "weight": "dconv.weight", "mod_weight": "modulation.weight", "mod_bias": "modulation.bias",
+    "noise_strength": "noise.weight", "bias": "activate.bias",
+}  # fmt: skip
+
+
+def _modulated(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """
+    A StyleGAN2's variables by the layers' numbers. NVIDIA's function that doubles a size turns the kernel before it
+    transposes the convolution, and 1 is added to the styles where they are used, here in their bias. The level of
+    growth and the noise of their pictures are not needed.
+    """
+    found = {}
+    for name, array in variables.items():
+        if dense := re.fullmatch(r"mapping\.Dense(\d+)\.(weight|bias)", name):
+            found[f"style.{int(dense[1]) + 1}.{dense[2]}"] = array
+        elif name == "dlatent_avg":
+            found["latent_avg"] = array
+        elif name == "synthesis.4x4.Const.const":
+            found["layer1.input"] = array
+        elif layer := re.fullmatch(r"synthesis\.(\d+)x\1\.(Conv0_up|Conv1?|ToRGB)\.(\w+)", name):
+            level, kind, part = int(layer[1]).bit_length() - 2, layer[2], layer[3]
+            if part == "mod_bias":
+                array = array + np.float32(1)
+            if kind == "Conv0_up" and part == "weight":
+                array = np.ascontiguousarray(array[..., ::-1, ::-1])
+            own = f"rgb{level}" if kind == "ToRGB" else f"layer{2 * level - (kind == 'Conv0_up')}"
+            known = MODULATED | ({"bias": "bias"} if kind == "ToRGB" else {})
+            found[f"{own}.{known.get(part, part)}"] = array
+        elif not re.fullmatch(r"lod|synthesis\.noise\d+", name):
+            found[name] = array
     return found
 
 
