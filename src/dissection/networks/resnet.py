@@ -49,8 +49,8 @@ class ResNet(nn.Sequential):
         if layer.startswith("caffe.InnerProduct_"):
             return f"10.1.{kind}"
         if found := re.fullmatch(r"caffe\.(?:SpatialConvolution|BN)_(\d+)", layer):
-            number = int(found[1])
-            return f"{self.numbered[number]}.{kind}" if number < len(self.numbered) else key
+            names = self.numbered[int(found[1]) :]
+            return f"{names[0]}.{kind}" if names else key
         if layer == "conv1":
             return f"0.{kind}"
         if layer in ("bn1", "bn_conv1", "scale_conv1"):
