@@ -53,8 +53,9 @@ os.environ["DISSECTION_RUN"] = str(os.getpid())  # a job ends with its run, howe
 
 
 MOST_THREADS = 16  # that a job makes use of; Snakemake gives it as many of them as there are cores
-# many networks: side by side, for torch starts on one core; few: one by one, each on all cores
-THREADS = 1 if len(CONFIG.dissections) > 3 else MOST_THREADS
+# many networks: side by side, for torch starts on one core; few: one by one, each on all cores. On a GPU one by one,
+# with as many threads as read images fast enough for it (`plan.READ`)
+THREADS = 8 if GPU else 1 if len(CONFIG.dissections) > 3 else MOST_THREADS
 LOOKS = sorted(map(str, Path("src/dissection/pages").iterdir()))  # what all pages extend
 ROWS = []  # the tables and figures to make; each chapter adds its own
 NEEDED = set()  # the assets behind them; likewise

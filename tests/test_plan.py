@@ -200,13 +200,15 @@ def test_rows_share_jobs(small: Config, monkeypatch: pytest.MonkeyPatch) -> None
     assert lines[-1] == "Time unknown: rewrite."
 
 
-def test_jobs_on_an_accelerator_state_their_time() -> None:
+def test_jobs_state_what_they_take() -> None:
     for path in Path(REPOSITORY, "workflow", "rules").glob("*.smk"):
         for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
             name = rule.partition(":")[0]
             stated = re.findall(r'runtime=runtime\("(\w+)"\)', rule)
             assert stated == ([name] if name in plan.WORK else []), name
             assert not stated or "gpu=GPU" in rule
+            if "shell:" in rule:
+                assert all(f"{key}=" in rule for key in ("gpu", "mem_mb", "runtime")), name
 
 
 @pytest.mark.smoke

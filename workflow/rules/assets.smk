@@ -37,7 +37,8 @@ rule fetch:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
+        mem_mb=2000,
+        runtime=1440,
     params:
         out=str(paths.DOWNLOADED),
         records=str(paths.asset_records(PROFILE)),
@@ -72,6 +73,7 @@ rule shipped:
     resources:
         gpu=0,
         mem_mb=1000,
+        runtime=60,
     params:
         out=str(paths.DOWNLOADED),
         records=str(paths.asset_records(PROFILE)),
@@ -105,6 +107,7 @@ rule scenes:
     resources:
         gpu=0,
         mem_mb=2000,
+        runtime=60,
     params:
         settings=lambda w: settings(seed=CONFIG.seed, assets={w.asset: DRAWN[w.asset]}),
     shell:

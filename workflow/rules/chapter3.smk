@@ -25,6 +25,7 @@ rule survey:
     resources:
         gpu=0,
         mem_mb=4000,
+        runtime=60,
     params:
         units=str(paths.units(PROFILE, "{dataset}", "{network}")),
         out=units("{dataset}", "{network}", "survey"),

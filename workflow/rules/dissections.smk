@@ -128,7 +128,8 @@ rule page:
     threads: THREADS
     resources:
         gpu=0,
-        mem_mb=2000,
+        mem_mb=4000,  # maps of all layers' top images: 0.6 GB for VGG-16
+        runtime=240,
     params:
         units=str(paths.units(PROFILE, "{dataset}", "{network}")),
         settings=dissection_settings,

@@ -53,7 +53,7 @@ rule train:
     threads: MOST_THREADS
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=max(4000, MEM_MB),
         runtime=runtime("train"),
     params:
         out=str(paths.trained(PROFILE, "{network}")),

@@ -19,6 +19,7 @@ rule figure:
     resources:
         gpu=0,
         mem_mb=1000,
+        runtime=60,
     shell:
         """
         dissection figure \
@@ -54,6 +55,7 @@ rule report:
     resources:
         gpu=0,
         mem_mb=1000,
+        runtime=60,
     params:
         benchmarks=log_of(),
         settings=settings(**CONFIG.model_dump(mode="json", exclude={"memory_gb", "downloads"})),

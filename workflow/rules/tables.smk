@@ -57,6 +57,7 @@ for row in MADE:
         resources:
             gpu=0,
             mem_mb=2000,
+            runtime=60,
         params:
             row=row,
             settings=row_settings(row),
