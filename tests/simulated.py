@@ -68,6 +68,7 @@ LABELS = {  # of the parser, each of a list seen less often than the one before,
 
 ARGUMENTS: dict[str, dict[str, Any]] = {  # of the functions that build networks, by module
     "alexnet:alexnet": {"widths": [8] * 5, "hidden": 32, "classes": len(CLASSES)},
+    "pretext:trunk": {"widths": [8] * 5},
     "vgg:vgg16": {"widths": [4, 4, 8, 8, 16], "hidden": 32, "classes": len(CLASSES)},
     "googlenet:googlenet": {"width": 0.06, "classes": len(CLASSES)},
     "resnet:resnet152": {"stem": 4, "widths": [2, 2, 4, 4], "classes": len(CLASSES)},
@@ -86,6 +87,8 @@ MOST = {  # of a number of the profile, by its key
     "steps": 3, "z_steps": 3, "search_steps": 2, "finetune_steps": 2, "iterations": 100, "many": 5, "moments": 8,
     "every": 2, "permutations": 50, "replicates": 4, "splits": 2, "joint_steps": 3,
 }  # fmt: skip
+ITERATIONS = 24  # of a recipe with snapshots: 8 times 48 images, by 16
+PHASE = 50_000  # iterations of a generator that are one here
 LISTS = {  # lists of the profile, by their key
     "counts": lambda old: [n for n in old if n <= 5],
     "shown": lambda old: [n for n in old if n <= 4],
@@ -109,7 +112,8 @@ def reduced(profile: dict[str, Any]) -> dict[str, Any]:
         if "latent" in network["arguments"]:
             network["arguments"]["latent"] = LATENT
         if module == "progan:ProGAN" and "widths" in network["arguments"]:
-            network["arguments"]["widths"] = [*WIDTHS[:2], *WIDTHS[3:]]
+            large = len(network["arguments"]["widths"]) == len(WIDTHS)
+            network["arguments"]["widths"] = WIDTHS if large else [*WIDTHS[:2], *WIDTHS[3:]]
         if module == "stylegan2:StyleGAN2" and "widths" in network["arguments"]:
             network["arguments"]["widths"] = FACES
         if module == "inception:fid_inception":
@@ -129,7 +133,26 @@ def reduced(profile: dict[str, Any]) -> dict[str, Any]:
         False  # random images have no walls without windows
     )
     small["search"] |= {"images": 40, "tries": 12}
+    _train_shortly(small["networks"])
     return small
+
+
+def _train_shortly(networks: dict[str, Any]) -> None:
+    for network in networks.values():
+        if recipe := network.get("recipe"):
+            recipe |= {"batch": 16, "drop": 20}
+            if recipe["snapshots"]:
+                snapshots = sorted({min(n, ITERATIONS) for n in recipe["snapshots"]})
+                recipe |= {"epochs": 8, "snapshots": snapshots}
+        if recipe := network.get("adversarial"):
+            recipe |= {"iterations": max(recipe["snapshots"]) // PHASE, "growth": 1, "batch": 4}
+            recipe |= {"critic": WIDTHS, "snapshots": [n // PHASE for n in recipe["snapshots"]]}
+    for network in networks.values():
+        trained, _, step = network.get("weights", "").partition(".")
+        if trained in networks and step:
+            of_generator = "adversarial" in networks[trained]
+            number = int(step) // PHASE if of_generator else min(int(step), ITERATIONS)
+            network["weights"] = f"{trained}.{number}"
 
 
 def _cut(value: Any, key: str = "") -> Any:
@@ -419,6 +442,24 @@ def minilsun(images: int) -> dict[str, bytes]:
     }
 
 
+def standard(each: int) -> dict[str, bytes]:
+    """All of Places365's training, as its publisher has it: folders by letter, a list, and the names of classes."""
+    photographs, lines, categories = {}, [], []
+    for number, name in enumerate(CLASSES):
+        folder = f"/{name[0]}/{name.replace('-', '/')}"
+        categories.append(f"{folder} {number}\n")
+        for i in range(each):
+            file = f"{folder}/{i:08}.jpg"
+            lines.append(f"{file} {number}\n")
+            photographs[file[1:]] = encoded(photograph(number, i), "jpeg", quality=80)
+    listed = {"places365_train_standard.txt": "".join(lines).encode()}
+    return {
+        "train_256_places365standard.tar": packed("tar", photographs, "data_256/"),
+        "filelist_places365-standard.tar": packed("tar", listed),
+        "categories_places365.txt": "".join(categories).encode(),
+    }
+
+
 def lsun(images: int, first: int, scratch: Path) -> dict[str, bytes]:
     """A database: its photographs are WebP, of 256 pixels on their short side."""
     pictures = {}
@@ -468,6 +509,7 @@ def contents(config: Config, registry: dict[str, Entry], scratch: Path) -> dict[
         files[f"broden1_{size}"] = packed("zip", broden(size, 32), f"broden1_{size}/")
     for split, each in (("train", 4), ("val", 2)):
         files[f"places365_{split}"] = packed("zip", places(split, each), f"places/{split}/")
+    files |= {f"places365_train_official/{name}": file for name, file in standard(4).items()}
     for number, name in enumerate(
         n for n in registry if n.startswith("lsun_") and n != "lsun_test"
     ):
@@ -496,7 +538,7 @@ def contents(config: Config, registry: dict[str, Entry], scratch: Path) -> dict[
     for number, spec in enumerate(config.networks.values()):
         asset = spec.weights
         if (
-            asset is None
+            asset not in registry  # to be trained, if anything
             or registry[asset].status != "published"
             or asset == "upernet_unified_parsing"
         ):
@@ -608,5 +650,5 @@ def simulation(folder: Path, port: int = 0) -> Iterator[Workspace]:
 
 if __name__ == "__main__":
     with simulation(Path(sys.argv[1]), 8765) as made:
-        command = ["snakemake", "--configfile", "config/full.yaml", *sys.argv[2:]]
+        command = ["snakemake", *sys.argv[2:], "--configfile", "config/full.yaml"]
         print(made.run(*command)[-3000:])
