@@ -41,7 +41,7 @@ def fetch(entry: Entry, out: Path, downloads: Path | None, own: Path | None, rec
             path = _folder(entry, out, downloads) if entry.parts else _obtain(entry, out)
         elif entry.status == "not_released":
             raise DissectionError(
-                f"not available: never released by its authors. {entry.note}".rstrip()
+                f"not available: never released by its authors. {entry.note}".rstrip(". ")
             )
         else:
             raise DissectionError("not in the registry of assets, and no path is given")

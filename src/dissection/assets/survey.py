@@ -1,5 +1,6 @@
 """What of the assets is there, and which of their addresses answer, before anything is fetched."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,7 +110,10 @@ def _ask(part: Download, url: str) -> tuple[int | None, str]:
                 status, answer = response.status_code, response.headers
         except requests.RequestException as error:
             reason = " ".join(str(error).split()).rpartition("Caused by ")[2]
-            return None, reason[:200]  # as GET would end
+            plain = re.fullmatch(
+                r"\w+\([\"'].*?\): (.*)[\"']\)+", reason
+            )  # class and address left out
+            return None, (plain[1] if plain else reason)[:200]  # as GET would end
         if status not in (200, 206):
             problem = f"HTTP {status} {response.reason}"
             continue
@@ -145,6 +149,8 @@ def total(states: dict[str, State]) -> str:
     if missing:
         text += f"; to download: about {readable(size)}"
         text += f", and {unknown} of unknown size" if unknown else ""
+    if counts["not released"]:
+        text += "; what was not released can be given in the profile: `assets: {<name>: {path: <file or folder>}}`"
     return text
 
 

@@ -139,6 +139,8 @@ def _row(
         ]
         absent += [a for a in config.missing(row.uses(config)[1]) if a not in absent]
         reason = f"not available: {', '.join(absent)}" if absent else "not made in this run"
+        if own := next((a for a in absent if " " not in a), None):
+            reason += f". Your own copy can be given: assets: {{{own}: {{path: <file or folder>}}}}"
         return {**head, "missing": reason}
     claims = [
         _claim(claim, values[name], values)
