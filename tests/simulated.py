@@ -216,7 +216,7 @@ def weights_file(asset: str, spec: Network, network: nn.Module) -> bytes:
     if asset.startswith("netdissect_") or asset.endswith(".caffemodel"):
         form = "old" if "imagenet" in asset else "shape"
         return caffemodel(caffe_layers(state, CAFFE[module]), form)
-    if asset in ("vgg16_imagenet", "vgg19_imagenet", "resnet152_imagenet"):
+    if asset in ("vgg16_imagenet", "vgg19_imagenet", "resnet152_imagenet", "resnet50_imagenet"):
         keys = resnet_keys(network) if "resnet" in asset else vgg_keys(network)
         return saved({keys[key]: tensor for key, tensor in state.items()})
     if asset.startswith("proggan_") and asset.endswith("_128"):

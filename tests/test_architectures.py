@@ -496,8 +496,12 @@ def resnet_layers(widths, blocks, classes, stem=64, kernel=7) -> dict[str, list[
     return layers | {f"fc{classes}": [(classes, channels), (classes,)]}
 
 
-def test_resnet152_of_caffe(tmp_path):
-    """Its own names, weighted sums in batch norm, strides in the first convolution, a pool that rounds up."""
+@pytest.mark.parametrize("biased", [False, True])
+def test_resnet152_of_caffe(tmp_path, biased):
+    """
+    Its own names, weighted sums in batch norm, strides in the first convolution, a pool that rounds up; biased: as the
+    first convolution of ResNet-50 is.
+    """
     arguments = {"blocks": [2, 4, 2, 2], "caffe": True}
     generator = np.random.default_rng(0)
     shapes = resnet_layers(MINI["resnet:resnet152"]["widths"], [2, 4, 2, 2], 5, stem=8, kernel=5)
@@ -505,18 +509,14 @@ def test_resnet152_of_caffe(tmp_path):
         name: [generator.random(shape, np.float32) + 0.5 for shape in found]
         for name, found in shapes.items()
     }
+    layers["conv1"] += [generator.random(8, np.float32)] * biased
     path = tmp_path / "ResNet-152-model.caffemodel"
     path.write_bytes(caffemodel(layers))
     network = load_network(spec("resnet:resnet152", **arguments), path, 1)
 
     def normed(x, name, stride=1, pad=0):
-        x = F.conv2d(
-            x,
-            torch.from_numpy(layers["conv1" if name == "_conv1" else f"res{name}"][0]),
-            None,
-            stride,
-            pad,
-        )
+        own = map(torch.from_numpy, layers["conv1" if name == "_conv1" else f"res{name}"])
+        x = F.conv2d(x, *own, stride=stride, padding=pad)
         mean, variance, weight = map(torch.from_numpy, layers[f"bn{name}"])
         gamma, beta = map(torch.from_numpy, layers[f"scale{name}"])
         return F.batch_norm(x, mean / weight, variance / weight, gamma, beta)

@@ -40,8 +40,8 @@ def load_network(spec: Network, weights: Path | None, seed: int) -> nn.Module:
     Weights: .safetensors, .pth, .pt, .pth.tar (read with weights_only), .caffemodel (see `caffe`),
     .t7 (see `torch7`), .params (see `squeezenet`), .pb (see `inception`), .pkl (see `assets.tensorflow`), a folder of
     encoder_*.pth and decoder_*.pth, or one with a file that is named. A network with a method `own_key`
-    is asked for its own name of a key that it does not have; None leaves it out. One with a method `needed` is
-    asked first which part of a state dict is its own.
+    is asked for its own name of a key that it does not have; None leaves it out. One with a method `adapted` is
+    asked first what it takes of a state dict, and how.
     A class with a method `sizes_of` is asked for the arguments that the state dict implies; those
     of `spec` take precedence.
     Raises DissectionError if the function, an argument, the file or its keys are wrong.
@@ -156,7 +156,7 @@ def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: Path) -
     own = network.state_dict()
     # DataParallel wraps a network, or a part of it, in a module called `module`
     state = {k if k in own else re.sub(r"(^|\.)module\.", r"\1", k): t for k, t in state.items()}
-    state = getattr(network, "needed", dict)(state)
+    state = getattr(network, "adapted", dict)(state)
     own_key = getattr(network, "own_key", lambda key: key)
     names = {key: key if key in own else own_key(key) for key in state}
     state = {

@@ -159,7 +159,7 @@ class ProGAN(nn.Sequential):
         return super().forward(z.flatten(1)[:, :, None, None])
 
     @staticmethod
-    def needed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def adapted(state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of a state dict in the older layout, its blocks alone."""
         old = any(key.startswith("features.") for key in state)
         return {k: t for k, t in state.items() if not old or re.match(r"features\.|output\.", k)}

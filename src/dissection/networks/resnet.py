@@ -27,6 +27,15 @@ BRANCHES = {"1": "1.0", "2a": "0.0", "2b": "0.3", "2c": "0.6"}  # Caffe's name -
 class ResNet(nn.Sequential):
     """(n, 3, h, w) -> (n, classes) scores before the softmax; see `resnet152`."""
 
+    @staticmethod
+    def adapted(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Caffe's ResNet-50 alone has a bias before its first batch norm; the mean there may as well be lower by it."""
+        bias, mean = state.get("conv1.bias"), state.get("bn_conv1.running_mean")
+        if bias is None or mean is None:
+            return state
+        kept = {key: tensor for key, tensor in state.items() if key != "conv1.bias"}
+        return kept | {"bn_conv1.running_mean": mean - bias}
+
     @cached_property
     def numbered(self) -> list[str]:
         """
