@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dissection.cli import _job
+from dissection.cli import _jobs
 from dissection.config import Config, load
 from dissection.errors import DissectionError
 from dissection.sources import PACKAGE, imports
 
 ORDER = [  # a module imports from its own room, and from those on the lines before
     "errors paths sources",
-    "adam files style",
+    "adam files parts style",
     "assets stats published",
     "config",
     "data",
@@ -43,8 +43,8 @@ def test_jobs_are_of_rows_of_the_profile(verb):
     with pytest.raises(
         DissectionError, match=r"row fig_3_5: no job; choices: (\w+(, )?)+"
     ) as error:
-        _job(smoke, verb, "fig_3_5", "no job")
+        _jobs(smoke, verb, "fig_3_5", "no job")
     for row in str(error.value).rpartition(": ")[2].split(", "):
-        assert callable(_job(smoke, verb, row, ""))
+        assert all(map(callable, _jobs(smoke, verb, row, "")))
         with pytest.raises(DissectionError, match=f"row {row}: no job; choices: none"):
-            _job(Config(profile="empty"), verb, row, "no job")
+            _jobs(Config(profile="empty"), verb, row, "no job")

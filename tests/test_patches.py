@@ -12,7 +12,7 @@ from dissection.features import Extractor
 from dissection.networks import Preprocess, to_pixels
 from dissection.networks.progan import ProGAN, latents
 from dissection.networks.stylegan2 import StyleGAN2, doubled
-from dissection.rewrite.patches import Cut, cropped, patch_distances, places
+from dissection.rewrite.patches import Cut, cropped, patch_distances, patch_gaussians, places
 from dissection.stats import Gaussian, frechet_distance
 
 
@@ -98,11 +98,12 @@ def test_patches_are_of_whole_cells(network, z):
 
 def test_the_distance_is_of_all_patches_from_crops_of_other_images(network):
     torch.manual_seed(1)
-    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    extractor = Extractor("mini", layers, "1", Preprocess(model.Input(size=16)), torch.device("cpu"))  # fmt: skip
+    convolved = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    extractor = Extractor("mini", convolved, "1", Preprocess(model.Input(size=16)), torch.device("cpu"))  # fmt: skip
     cut, z = Cut(network, "layer3"), latents(1, 0, 120, 8)
     mine, others = z[:70], z[70:]
-    found = patch_distances(network, ["layer3", "layer1"], extractor, mine, others, [4, 8], 4)
+    layers = ["image", "layer3", "layer1", "others"]
+    found = patch_distances(patch_gaussians(network, layers, extractor, mine, others, [4, 8], 4))
 
     def gaussian(images):
         pixels = F.interpolate(images.float(), (16, 16)) if images.shape[2] == 16 else images

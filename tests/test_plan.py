@@ -99,6 +99,10 @@ def test_time_of_a_job(small: Config) -> None:
     inverted = seconds(small, COSTS, "invert", {"row": "fig_5_7"})
     passes = 2 * 100 * 10 * 3
     assert inverted == pytest.approx(plan.START + passes * 24e9 / rate)
+    shared, row = small.model_copy(update={"shards": 4}), {"row": "fig_5_7"}
+    part = seconds(shared, COSTS, "invert_part", row | {"scatteritem": "1-of-4"})
+    assert part == pytest.approx(plan.START + (inverted - plan.START) / 4)
+    assert seconds(shared, COSTS, "invert", row) == plan.START  # gathers what they did
     assert seconds(small, COSTS, "rewrite", {}) is None
     unknown = COSTS | {"net": Cost(10, None, {})}
     assert seconds(small, unknown, "dissect", job) is None

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,6 +46,12 @@ AssetName = Annotated[str, typer.Option("--asset", help="id of the asset")]
 DatasetName = Annotated[str, typer.Option("--dataset", help="dataset of the profile")]
 NetworkName = Annotated[str, typer.Option("--network", help="network of the profile")]
 Row = Annotated[str, typer.Option(help="table or figure, such as fig_3_5")]
+OnePart = Annotated[
+    str | None, typer.Option("--part", help="do only this part of it, as 1-of-3, for a job that gathers them")
+]  # fmt: skip
+Parts = Annotated[
+    list[Path] | None, typer.Argument(help="what jobs with --part made, in order; none: do it all here")
+]  # fmt: skip
 Threads = Annotated[int, typer.Option(min=1, help="threads to compute with")]
 
 
@@ -207,12 +213,14 @@ def transfer(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
 
 
 @app.command()
-def intervene(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+def intervene(
+    config: Profile, row: Row, out: Out, parts: Parts = None, part: OnePart = None, threads: Threads = 1
+) -> None:  # fmt: skip
     """Remove units, attack the network, or test a unit as a detector, for a table or figure."""
     profile = load(config)
-    run = _job(profile, "intervene", row, "nothing to intervene for")
+    jobs = _jobs(profile, "intervene", row, "nothing to intervene for")
     _use_threads(threads)
-    run(profile, row, out, _device(profile), threads)
+    _run(jobs, (profile, row), out, (_device(profile), threads), part, parts)
 
 
 @app.command()
@@ -246,42 +254,16 @@ def quality(config: Profile, network: NetworkName, out: Out, threads: Threads = 
 
 
 @app.command()
-def segment(
-    config: Profile,
-    dataset: DatasetName,
-    part: Annotated[str, typer.Option(help="as 1-of-3")],
-    out: Out,
-    threads: Threads = 1,
-) -> None:
-    """Segment a part of the photographs and of what generators draw of them, for `compare`."""
-    from dissection.omit.compare import segment
-
-    profile = load(config)
-    _compared(profile, dataset)
-    number, _, parts = part.partition("-of-")
-    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
-        raise DissectionError(f"part {part}: expected one as 1-of-3, 2-of-3, 3-of-3")
-    _use_threads(threads)
-    segment(profile, dataset, int(number), int(parts), out, _device(profile))
-
-
-@app.command()
 def compare(
-    config: Profile,
-    dataset: DatasetName,
-    out: Out,
-    parts: Annotated[
-        list[Path] | None, typer.Argument(help="what `segment` made, in order")
-    ] = None,
-    threads: Threads = 1,
-) -> None:
+    config: Profile, dataset: DatasetName, out: Out, parts: Parts = None, part: OnePart = None, threads: Threads = 1
+) -> None:  # fmt: skip
     """Segment photographs and what generators draw of them, and compare them class by class."""
-    from dissection.omit.compare import compare
+    from dissection.omit.compare import compare, segmented
 
     profile = load(config)
     _compared(profile, dataset)
     _use_threads(threads)
-    compare(profile, dataset, out, _device(profile), parts or [])
+    _run([segmented, compare], (profile, dataset), out, (_device(profile),), part, parts)
 
 
 def _compared(profile: "Config", dataset: str) -> None:
@@ -291,21 +273,25 @@ def _compared(profile: "Config", dataset: str) -> None:
 
 
 @app.command()
-def invert(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+def invert(
+    config: Profile, row: Row, out: Out, parts: Parts = None, part: OnePart = None, threads: Threads = 1
+) -> None:  # fmt: skip
     """Invert images: reconstruct them by what a generator can draw, for a figure."""
     profile = load(config)
-    run = _job(profile, "omit", row, "inverts no images")
+    jobs = _jobs(profile, "omit", row, "inverts no images")
     _use_threads(threads)
-    run(profile, row, out, _device(profile))
+    _run(jobs, (profile, row), out, (_device(profile),), part, parts)
 
 
 @app.command()
-def edit(config: Profile, row: Row, out: Out, threads: Threads = 1) -> None:
+def edit(
+    config: Profile, row: Row, out: Out, parts: Parts = None, part: OnePart = None, threads: Threads = 1
+) -> None:  # fmt: skip
     """Edit a generator and measure what that does, for a table or figure."""
     profile = load(config)
-    run = _job(profile, "rewrite", row, "edits nothing")
+    jobs = _jobs(profile, "rewrite", row, "edits nothing")
     _use_threads(threads)
-    run(profile, row, out, _device(profile))
+    _run(jobs, (profile, row), out, (_device(profile),), part, parts)
 
 
 @app.command()
@@ -645,14 +631,31 @@ def _device(profile: "Config"):
     return torch.device(profile.device)
 
 
-def _job(profile: "Config", package: str, row: str, problem: str) -> Callable[..., None]:
-    """What measures a row of the profile, by the JOBS of a package. Raises DissectionError, naming the problem."""
+def _jobs(profile: "Config", package: str, row: str, problem: str) -> list[Callable[..., Any]]:
+    """What measures a row of the profile, by the JOBS of a package, after what does a part of that if jobs can share
+    it. Raises DissectionError, naming the problem."""
     jobs = import_module(f"dissection.{package}").JOBS
     choices = [name for name in jobs if getattr(profile.rows, name) is not None]
     if row not in choices:
         raise DissectionError(f"row {row}: {problem}; choices: {', '.join(choices) or 'none'}")
-    module, job = jobs[row]
-    return getattr(import_module(f"dissection.{package}.{module}"), job)
+    module, *names = jobs[row]
+    return [getattr(import_module(f"dissection.{package}.{module}"), name) for name in names]
+
+
+def _run(
+    jobs: list[Callable[..., Any]], what: tuple, out: Path, how: tuple, part: str | None, parts: list[Path] | None
+) -> None:  # fmt: skip
+    """A job, by itself or from parts that others did; or one such part. jobs: as `_jobs` gives them."""
+    from dissection.parts import Part, save
+
+    *measure, job = jobs
+    if (part or parts) and not measure:
+        raise DissectionError(f"row {what[1]}: one job does it all; leave out parts")
+    if part:
+        one = Part.of(part)
+        save(measure[0](*what, one, *how), one, out)
+    else:
+        job(*what, out, *how, **({"parts": parts} if parts else {}))
 
 
 def _use_threads(threads: int) -> None:

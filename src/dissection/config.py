@@ -1285,7 +1285,8 @@ class Config(Section):
     shards: int = Field(
         default=1,
         gt=0,
-        description="jobs that share the images of a comparison of chapter 5; its result is the same for any number",
+        description="jobs that share the images of pnas_fig_5, of a comparison of chapter 5 or of fig_5_6 to fig_5_8,"
+        " or the layers of fig_b_7 or fig_b_10; results are the same for any number",
     )
     downloads: Path | None = Field(
         default=None, description="folder of the user's own downloads, by published file name"

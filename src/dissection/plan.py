@@ -101,6 +101,7 @@ def seconds(
     gpu: bool = True,
 ) -> float | None:
     """Of a job; None if the rule, or what one of its networks costs, is not known."""
+    rule = rule.removesuffix("_part")
     if rule not in WORK:
         return None
     work, flop = WORK[rule](config, costs, wildcards), 0.0
@@ -186,17 +187,20 @@ def _quality(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) 
     return Work(read=real).add([job["network"]], drawn).add([features.network], drawn + real)
 
 
-def _segment(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
-    """A part of the photographs, and of as many images of each generator that is compared with them."""
-    spec, generators = config.omission, config.compared()[job["dataset"]]
-    assert spec is not None
-    parser, n = config.segmenters[spec.segmenter].network, spec.images / config.shards
-    work = Work(read=2 * n).add(generators, n)
-    return work.add([parser], n * (2 + len(generators)))
+def _share(config: Config, job: Mapping[str, str]) -> float:
+    """Of work that jobs can share: all of it, of a part its share, of the job that gathers the parts nothing."""
+    if config.shards == 1:
+        return 1
+    return 1 / config.shards if job.get("scatteritem") else 0
 
 
 def _compare(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
-    return _segment(config, costs, job) if config.shards == 1 else Work()
+    """The photographs, and as many images of each generator that is compared with them."""
+    spec, generators = config.omission, config.compared()[job["dataset"]]
+    assert spec is not None
+    parser, n = config.segmenters[spec.segmenter].network, spec.images * _share(config, job)
+    work = Work(read=2 * n).add(generators, n)
+    return work.add([parser], n * (2 + len(generators)))
 
 
 def _invert(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> Work:
@@ -204,14 +208,15 @@ def _invert(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -
     spec = config.inverted()[job["row"]]
     assert how is not None
     steps = how.steps  # method f
+    number: float
     if isinstance(row, PhotoEdited):
         number, steps = row.photographs, how.z_steps + row.steps
     elif isinstance(row, OmittedPairs):
         number = row.pairs
     elif isinstance(row, InvertedGroups):
-        number = row.images * len(row.datasets)
+        number = row.images * len(row.datasets) * _share(config, job)
     else:
-        number = row.images + row.photographs
+        number = (row.images + row.photographs) * _share(config, job)
         steps += how.z_steps * (1 + len(spec.networks))  # a; c or e of each encoder
     return Work(read=number).add([spec.network, how.network], 3 * steps * number)
 
@@ -235,9 +240,10 @@ def _intervene(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]
         passes = train * (1 + REMOVAL * units) + validation * (1 + REMOVAL * (units + sets))
         return Work(read=train + validation).add([spec.network], passes)
     if row == "pnas_fig_5":
-        steps = 3 * spec.steps * spec.iterations * spec.images * len(spec.targets)
-        n = images(config, spec.validation)
-        return Work(read=n).add([spec.network], n + steps)
+        share, steps = _share(config, job), 3 * spec.steps * spec.iterations
+        n = images(config, spec.validation) if share else 0  # every part asks which are eligible
+        attacks = share * spec.images * len(spec.targets)
+        return Work(read=n).add([spec.network], n + attacks * steps)
     if row == "fig_slides_single_image":
         n = images(config, spec.validation)
         return Work(read=n).add([spec.network], n)
@@ -290,8 +296,9 @@ def _edit(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) -> 
             assert config.features is not None
             for network in spec.networks.values():
                 layers, sides = len(config.networks[network].layers), len(spec.sides)
-                work.add([network], spec.images * (1 + layers * sides))
-                work.add([config.features.network], spec.images * (2 + layers) * sides)
+                drawn = spec.images * _share(config, job)
+                work.add([network], drawn * (1 + layers * sides))
+                work.add([config.features.network], drawn * (2 + layers) * sides)
             continue
         drawn, judged = 0.0, 0.0
         if isinstance(spec, Propagated):
@@ -351,7 +358,6 @@ WORK: dict[str, Callable[[Config, Mapping[str, Cost], Mapping[str, str]], Work |
     "transfer": _transfer,
     "cause": _cause,
     "quality": _quality,
-    "segment": _segment,
     "compare": _compare,
     "invert": _invert,
     "edit": _edit,

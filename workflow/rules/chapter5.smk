@@ -1,5 +1,7 @@
 """Chapter 5, what a generator does not draw."""
 
+from dissection.omit import JOBS as INVERSIONS
+
 COMPARED = {
     dataset: networks
     for dataset, networks in CONFIG.compared().items()
@@ -30,54 +32,17 @@ def comparison(w):
     return evaluation_settings(segmenting(w.dataset), [w.dataset], **segmented())
 
 
-scattergather:
-    segment=CONFIG.shards,
-
-
-PART = str(paths.omission(PROFILE, "{{dataset}}.parts") / "{scatteritem}.safetensors")
-PARTS = gather.segment(PART) if len(gather.segment(PART)) > 1 else []
-
-
-rule segment:
-    """Segment a part of the photographs and of what generators draw of them."""
-    input:
-        comparing,
-        sources=sources("dissection.omit.compare"),
-    output:
-        counts=temp(PART.replace("{{dataset}}", "{dataset}")),
-    log:
-        log_of("segment", "{dataset}", "{scatteritem}.log"),
-    benchmark:
-        log_of("segment", "{dataset}", "{scatteritem}.tsv")
-    wildcard_constraints:
-        dataset=any_of(COMPARED),
-    threads: THREADS
-    resources:
-        gpu=GPU,
-        mem_mb=MEM_MB,
-        runtime=runtime("segment"),
-    params:
-        settings=comparison,
-    shell:
-        """
-        dissection segment \
-            --config {CONFIGFILE:q} \
-            --dataset {wildcards.dataset:q} \
-            --part {wildcards.scatteritem:q} \
-            --threads {threads} \
-            --out {output.counts:q} \
-            2>{log:q}
-        """
+COMPARISON = str(paths.omission(PROFILE, "{dataset}"))
 
 
 rule compare:
     """Segment photographs and what generators draw of them, and compare them class by class."""
     input:
         comparing,
-        parts=PARTS,
+        parts=parts_of(COMPARISON),
         sources=sources("dissection.omit.compare"),
     output:
-        folder=directory(str(paths.omission(PROFILE, "{dataset}"))),
+        directory(COMPARISON),
     log:
         log_of("compare", "{dataset}.log"),
     benchmark:
@@ -92,18 +57,29 @@ rule compare:
         runtime=runtime("compare"),
     params:
         settings=comparison,
+        part=which_part,
     shell:
         """
         dissection compare \
             --config {CONFIGFILE:q} \
             --dataset {wildcards.dataset:q} \
             --threads {threads} \
-            --out {output.folder:q} \
-            {input.parts:q} \
+            --out {output:q} \
+            {params.part} {input.parts:q} \
             2>{log:q}
         """
 
 
+use rule compare as compare_part with:
+    output:
+        temp(part_of(COMPARISON)),
+    log:
+        log_of("compare", "{dataset}", "{scatteritem}.log"),
+    benchmark:
+        log_of("compare", "{dataset}", "{scatteritem}.tsv")
+
+
+INVERSION = str(paths.inversion(PROFILE, "{row}"))
 INVERTED = [row for row in CONFIG.inverted() if row in MADE]
 
 
@@ -125,9 +101,10 @@ rule invert:
         labels=lambda w: [f for asset in TABLES[w.row].further(CONFIG) for f in held(asset)],
         omitted=lambda w: omitting(w.row),
         network=lambda w: [f for n in inverting(w.row)[0] for f in module_sources(n)],
+        parts=parts_of(INVERSION, INVERSIONS),
         sources=sources("dissection.omit.reconstruct"),
     output:
-        folder=directory(str(paths.inversion(PROFILE, "{row}"))),
+        directory(INVERSION),
     log:
         log_of("invert", "{row}.log"),
     benchmark:
@@ -146,15 +123,26 @@ rule invert:
             rows={w.row: getattr(CONFIG.rows, w.row)},
             **(segmented() if omitting(w.row) else {}),
         ),
+        part=which_part,
     shell:
         """
         dissection invert \
             --config {CONFIGFILE:q} \
             --row {wildcards.row:q} \
             --threads {threads} \
-            --out {output.folder:q} \
+            --out {output:q} \
+            {params.part} {input.parts:q} \
             2>{log:q}
         """
+
+
+use rule invert as invert_part with:
+    output:
+        temp(part_of(INVERSION)),
+    log:
+        log_of("invert", "{row}", "{scatteritem}.log"),
+    benchmark:
+        log_of("invert", "{row}", "{scatteritem}.tsv")
 
 
 rule chapter5:

@@ -2,6 +2,7 @@
 
 from dissection.rewrite import JOBS as EDITS
 
+EDIT = str(paths.edits(PROFILE, "{row}"))
 EDITED = {row: section for row, section in CONFIG.edited().items() if row in MADE}
 
 
@@ -31,9 +32,10 @@ rule edit:
         ],
         units=lambda w: picked(w.row),
         network=lambda w: [f for n in judging(w.row)[0] for f in module_sources(n)],
+        parts=parts_of(EDIT, EDITS),
         sources=lambda w: sources(f"dissection.rewrite.{EDITS[w.row][0]}"),
     output:
-        folder=directory(str(paths.edits(PROFILE, "{row}"))),
+        directory(EDIT),
     log:
         log_of("edit", "{row}.log"),
     benchmark:
@@ -53,15 +55,26 @@ rule edit:
             features=CONFIG.features,
             rows={row: EDITED[row] for row in CONFIG.sharing(w.row)},
         ),
+        part=which_part,
     shell:
         """
         dissection edit \
             --config {CONFIGFILE:q} \
             --row {wildcards.row:q} \
             --threads {threads} \
-            --out {output.folder:q} \
+            --out {output:q} \
+            {params.part} {input.parts:q} \
             2>{log:q}
         """
+
+
+use rule edit as edit_part with:
+    output:
+        temp(part_of(EDIT)),
+    log:
+        log_of("edit", "{row}", "{scatteritem}.log"),
+    benchmark:
+        log_of("edit", "{row}", "{scatteritem}.tsv")
 
 
 rule chapter6:

@@ -92,9 +92,10 @@ rule intervene:
     input:
         unpack(intervened),
         network=lambda w: [f for n in intervening(w.row)[0] for f in module_sources(n)],
+        parts=parts_of(intervention("{row}"), JOBS),
         sources=lambda w: sources(f"dissection.intervene.{JOBS[w.row][0]}"),
     output:
-        folder=directory(intervention("{row}")),
+        directory(intervention("{row}")),
     log:
         log_of("intervene", "{row}.log"),
     benchmark:
@@ -112,12 +113,23 @@ rule intervene:
             rows={w.row: getattr(CONFIG.rows, w.row)},
             **({"search": CONFIG.search.layer} if forced(w.row) else {}),
         ),
+        part=which_part,
     shell:
         """
         dissection intervene \
             --config {CONFIGFILE:q} \
             --row {wildcards.row:q} \
             --threads {threads} \
-            --out {output.folder:q} \
+            --out {output:q} \
+            {params.part} {input.parts:q} \
             2>{log:q}
         """
+
+
+use rule intervene as intervene_part with:
+    output:
+        temp(part_of(intervention("{row}"))),
+    log:
+        log_of("intervene", "{row}", "{scatteritem}.log"),
+    benchmark:
+        log_of("intervene", "{row}", "{scatteritem}.tsv")

@@ -72,6 +72,33 @@ for row in MADE:
             """
 
 
+scattergather:
+    part=CONFIG.shards,
+
+
+def parts_of(folder, jobs=None):
+    """The parts that a job gathers: none if it does all by itself, or if it is one of those that do a part. jobs: of
+    rows; one that can be shared has a function for a part before its own."""
+
+    def parts(w):
+        alone = CONFIG.shards == 1 or (jobs and len(jobs[w.row]) < 3)
+        if alone or w.get("scatteritem"):
+            return []
+        return gather.part(part_of(folder.format(**dict(w.items()))))
+
+    return parts
+
+
+def part_of(folder):
+    """The file that a job leaves which does a part of what is in a folder."""
+    return f"{folder}.parts/{{scatteritem}}.safetensors"
+
+
+def which_part(w):
+    """The option of a job that does a part."""
+    return ["--part", w.scatteritem] if w.get("scatteritem") else []
+
+
 def evaluated(networks, datasets):
     """What a job reads that runs several networks on several datasets."""
     specs = [CONFIG.networks[n] for n in networks]

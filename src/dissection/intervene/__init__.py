@@ -1,11 +1,12 @@
 """Units and what depends on them: removed one by one or together, attacked, taken as detectors."""
 
-JOBS = {  # what measures a row, by module and function
+# what measures a row, by module and function; if jobs can share it, what does a part of it comes before
+JOBS: dict[str, tuple[str, ...]] = {
     "pnas_fig_1": ("detector", "detect"),
     "pnas_fig_2": ("importance", "importance"),
     "pnas_fig_3": ("detector", "detect_drawn"),
     "pnas_fig_4": ("objects", "remove_and_insert"),
-    "pnas_fig_5": ("attack", "attack"),
+    "pnas_fig_5": ("attack", "attacked", "attack"),
     "fig_slides_single_image": ("importance", "single_image"),
     "fig_4_4": ("objects", "remove"),
     "fig_4_9": ("objects", "remove_each"),

@@ -3,6 +3,7 @@
     found = carlini_wagner(scores, images, targets, steps=5, iterations=1000, learning_rate=5e-3, constant=1e-2)
     found.images, found.success, found.distance
     attack(config, "pnas_fig_5", out, device, threads)       # changes.csv, example.csv, maps.csv, PNGs
+    attacked(config, "pnas_fig_5", Part.of("2-of-3"), device, threads)     # what one of several jobs does of it
 
 The attack is the L2 attack of Carlini and Wagner (2017, section VI A): Adam on w with x = (tanh w + 1) / 2,
 which keeps pixels between 0 and 1, on |x - image|^2 + c max(max_{i != t} Z(x)_i - Z(x)_t, -confidence), and a
@@ -10,7 +11,7 @@ binary search for the smallest c that succeeds, for every image by itself: what 
 influence. An image is done for a c when its loss no longer falls by a ten-thousandth in a tenth of the iterations.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from dissection.errors import DissectionError
 from dissection.files import write_csv, write_png
 from dissection.intervene.importance import map_table
 from dissection.intervene.subject import class_number, load_subject
+from dissection.parts import Part, gathered, joined
 from dissection.probe import Probe
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -101,21 +103,21 @@ def carlini_wagner(
     return best
 
 
-def attack(config: Config, row: str, out: Path, device: torch.device, threads: int) -> None:
+def attacked(
+    config: Config, row: str, part: Part, device: torch.device, threads: int
+) -> dict[str, Tensor]:
     """
-    For each target class, images of other classes that are not given it already, evenly spread over the dataset.
+    For each target class, images of other classes that are not given it already, evenly spread over the dataset; before
+    them, what may become the example. Of a part of these attacks:
 
-    changes.csv: image, source (the class it was given), target, distance, group (target_top, source_top: the units
-    most important to the class; other; failed: no
-    adversarial image was found), values (units), sum and squares of |peak(adversarial) - peak(original)|.
-    example.csv: unit, role (source, target), rank, peak_before, peak_after for one image of the first class of the
-    example; maps.csv: unit, y, x, before, after. original.png, adversarial.png, difference.png (magnified).
+    image, source, target: (attacks,) numbers of the image and of classes; distance: infinite if it failed; before,
+    after: (attacks, units) peaks. Of candidates for the example original, adversarial: (n, 3, h, w) pixels from 0 to 1;
+    map_before, map_after: (n, units, h, w).
     """
     spec = getattr(config.rows, row)
     subject = load_subject(config, spec.network, device, threads)
     dataset = dataset_of(config, spec.validation)
     names = subject.classes(dataset)
-    top = top_units(config, names, spec.top)
     targets = [class_number(names, t, f"rows.{row}.targets") for t in spec.targets]
     pair = [class_number(names, c, f"rows.{row}.example") for c in spec.example]
     given = torch.cat([
@@ -132,58 +134,87 @@ def attack(config: Config, row: str, out: Path, device: torch.device, threads: i
     def scores(x: Tensor) -> Tensor:
         return subject.network(subject.preprocess.normalise(255 * x))
 
-    lines: list[dict[str, object]] = []
-    for first in range(0, len(jobs), BATCH):
-        some = jobs[first : first + BATCH]
-        pixels = subject.images(dataset, [i for i, _ in some]).float() / 255
+    def batch(first: int) -> dict[str, Tensor]:
+        numbers, aims = zip(*jobs[first : first + BATCH], strict=True)
+        pixels = subject.images(dataset, numbers).float() / 255
         found = carlini_wagner(
-            scores, pixels, torch.tensor([t for _, t in some], device=device), steps=spec.steps,
+            scores, pixels, torch.tensor(aims, device=device), steps=spec.steps,
             iterations=spec.iterations, learning_rate=spec.learning_rate, constant=spec.constant,
             confidence=spec.confidence, progress=True,
         )  # fmt: skip
+        if first == 0 and not found.success[:examples].any():
+            raise DissectionError(
+                f"rows.{row}: the attack on the example failed; raise steps or iterations"
+            )
         with Probe(subject.network, [subject.layer], stop=True) as probe, torch.no_grad():
             maps = []
             for x in (pixels, found.images):
                 probe(subject.preprocess.normalise(255 * x))
                 maps.append(probe.kept[subject.layer])
-        peaks = [m.amax((2, 3)).double().cpu().numpy() for m in maps]
-        change = np.abs(peaks[1] - peaks[0])
-        for j, (i, target) in enumerate(some):
-            groups = {"target_top": top[target], "source_top": top[given[i]]}
-            groups["other"] = np.setdiff1d(
-                np.arange(change.shape[1]), np.concatenate(list(groups.values()))
-            )
-            if not found.success[j]:
-                groups = {"failed": np.zeros(0, int)}
-            for group, units in groups.items() if first + j >= examples else ():
-                of = change[j, units]
-                lines.append({
-                    "image": dataset.key(i), "source": names[given[i]], "target": names[target],
-                    "distance": float(found.distance[j]), "group": group, "values": len(of),
-                    "sum": of.sum(), "squares": np.square(of).sum(),
-                })  # fmt: skip
-        if first == 0:
-            succeeded = found.success[:examples].nonzero()[:, 0].tolist()
-            if not succeeded:
-                raise DissectionError(
-                    f"rows.{row}: the attack on the example failed; raise steps or iterations"
-                )
-            n = succeeded[0]
-            _write_example(out, subject.preprocess.order, pixels[n], found.images[n])
-            roles = [("source", top[pair[0]]), ("target", top[pair[1]])]
-            example = [
-                {"unit": u, "role": role, "rank": k,
-                 "peak_before": peaks[0][n, u], "peak_after": peaks[1][n, u]}
-                for role, units in roles
-                for k, u in enumerate(units, start=1)
-            ]  # fmt: skip
-            shown = list(dict.fromkeys(u for _, units in roles for u in units))
-            table = map_table(maps[0][n], shown).rename(columns={"activation": "before"})
-            after = map_table(maps[1][n], shown)["activation"]
-            write_csv(pd.DataFrame(example), out / "example.csv")
-            write_csv(table.assign(after=after), out / "maps.csv")
+        shown = slice(max(0, examples - first))
+        return {
+            "image": torch.tensor(numbers), "source": torch.tensor([given[i] for i in numbers]),
+            "target": torch.tensor(aims), "distance": found.distance,
+            "before": maps[0].amax((2, 3)), "after": maps[1].amax((2, 3)),
+            "original": pixels[shown], "adversarial": found.images[shown],
+            "map_before": maps[0][shown], "map_after": maps[1][shown],
+        }  # fmt: skip
+
+    return joined(map(batch, part.images(len(jobs), BATCH)[::BATCH]))
+
+
+def attack(
+    config: Config, row: str, out: Path, device: torch.device, threads: int, parts: Sequence[Path] = ()
+) -> None:  # fmt: skip
+    """
+    What the attacks change. parts: files of what `attacked` finds, all of it in order; without them it is found here.
+
+    changes.csv: image, source (the class it was given), target, distance, group (target_top, source_top: the units
+    most important to the class; other; failed: no adversarial image was found), values (units), sum and squares of
+    |peak(adversarial) - peak(original)|.
+    example.csv: unit, role (source, target), rank, peak_before, peak_after for one image of the first class of the
+    example; maps.csv: unit, y, x, before, after. original.png, adversarial.png, difference.png (magnified).
+    """
+    spec = getattr(config.rows, row)
+    dataset = dataset_of(config, spec.validation)
+    names = dataset.classes
+    top = top_units(config, names, spec.top)
+    found = gathered(parts) if parts else attacked(config, row, Part(), device, threads)
+    before, after = (found[name].double().numpy() for name in ("before", "after"))
+    change, failed = np.abs(after - before), found["distance"].isinf()
+    jobs = zip(*(found[name].tolist() for name in ("image", "source", "target")), strict=True)
+    lines: list[dict[str, object]] = []
+    for j, (i, source, target) in enumerate(jobs):
+        groups = {"target_top": top[target], "source_top": top[source]}
+        groups["other"] = np.setdiff1d(
+            np.arange(change.shape[1]), np.concatenate(list(groups.values()))
+        )
+        if failed[j]:
+            groups = {"failed": np.zeros(0, int)}
+        for group, units in groups.items() if j >= len(found["original"]) else ():
+            of = change[j, units]
+            lines.append({
+                "image": dataset.key(i), "source": names[source], "target": names[target],
+                "distance": float(found["distance"][j]), "group": group, "values": len(of),
+                "sum": of.sum(), "squares": np.square(of).sum(),
+            })  # fmt: skip
     if not lines:
         raise DissectionError(f"rows.{row}: no attack succeeded; raise steps or iterations")
+    n = int((~failed).nonzero()[0])
+    given = config.networks[spec.network].input
+    assert given is not None  # else it would not have been attacked
+    _write_example(out, given.order, found["original"][n], found["adversarial"][n])
+    roles = [("source", top[found["source"][n]]), ("target", top[found["target"][n]])]
+    example = [
+        {"unit": u, "role": role, "rank": k, "peak_before": before[n, u], "peak_after": after[n, u]}
+        for role, units in roles
+        for k, u in enumerate(units, start=1)
+    ]
+    shown = list(dict.fromkeys(u for _, units in roles for u in units))
+    table = map_table(found["map_before"][n], shown).rename(columns={"activation": "before"})
+    after_table = map_table(found["map_after"][n], shown)["activation"]
+    write_csv(pd.DataFrame(example), out / "example.csv")
+    write_csv(table.assign(after=after_table), out / "maps.csv")
     write_csv(pd.DataFrame(lines), out / "changes.csv")
 
 

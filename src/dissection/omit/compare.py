@@ -1,12 +1,9 @@
 """Photographs and what generators draw, segmented and compared: what thesis figures 5-1, 5-2, 5-4 and 5-5 and table
 5.1 are made of.
 
-compare(config, "bedrooms", out, device)      # classes.csv, distances.csv, splits.csv, counts.safetensors
+    compare(config, "bedrooms", out, device)      # classes.csv, distances.csv, splits.csv, counts.safetensors
 
-Many images are segmented by several jobs, each of which does its part, and the result is the same to the byte:
-
-    parts = [segment(config, "bedrooms", i, 3, Path(f"{i}-of-3.safetensors"), device) for i in (1, 2, 3)]
-    compare(config, "bedrooms", out, device, parts)
+    segmented(config, "bedrooms", Part.of("2-of-3"), device)    # what one of several jobs does of it
 """
 
 import random
@@ -17,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,6 +31,7 @@ from dissection.omit.statistics import (
     segmentation_distance,
     shares,
 )
+from dissection.parts import Part, gathered
 from dissection.paths import replacing
 from dissection.segment import Segmenter, segmenter_of
 
@@ -45,8 +43,8 @@ def compare(
 ) -> None:
     """
     The photographs of a dataset with the images of every generator that rows compare with them (`omission` in the
-    profile says how many), and with further photographs. parts: what `segment` made, all of it in order; without them
-    everything is segmented here.
+    profile says how many), and with further photographs. parts: files of what `segmented` finds, all of it in order;
+    without them everything is segmented here.
 
     classes.csv: network (empty: further photographs), class (number), label, and what `compare_classes` gives, the
         class that photographs have most of first.
@@ -57,70 +55,42 @@ def compare(
         number of each photograph and further one in the dataset.
     """
     spec = _omission(config)
-    segmenter = segmenter_of(config, spec.segmenter, device)
-    found = [load_file(part) for part in parts]
-    found = found or [_counted(config, dataset, segmenter, device, 1, 1)]
-    counts = {name: torch.cat([part[name] for part in found]) for name in found[0]}
-    if len(counts["chosen"]) != 2 * spec.images:
-        raise DissectionError(
-            f"part {parts[-1]}: {len(counts['chosen'])} photographs with those before, expected {2 * spec.images};"
-            " give every part once"
-        )
+    labels = segmenter_of(config, spec.segmenter, device).classes.object
+    counts = gathered(parts) if parts else segmented(config, dataset, Part(), device)
     everything, chosen = counts.pop("photographs").long(), counts.pop("chosen")
     samples = {"photographs": everything[: spec.images], "further": everything[spec.images :]}
     samples |= {name: count.long() for name, count in counts.items()}
     with replacing(out) as folder:
         folder.mkdir()
-        _compared(samples, config.compared()[dataset], segmenter.classes.object, spec, folder)
+        _compared(samples, config.compared()[dataset], labels, spec, folder)
         _split(everything, spec, folder)
         kept = {name: count.int() for name, count in samples.items()}
         save_file(kept | {"chosen": chosen}, folder / "counts.safetensors")
 
 
-def segment(
-    config: Config, dataset: str, part: int, parts: int, out: Path, device: torch.device
-) -> Path:
+def segmented(config: Config, dataset: str, part: Part, device: torch.device) -> dict[str, Tensor]:
     """
-    Part 1 ... `parts` of what `compare` segments -> a safetensors file: photographs (further ones included) and every
-    network, (images, classes) int32 pixels; chosen, (images,) numbers of the photographs in the dataset.
+    A part of what `compare` segments: photographs (further ones included) and every network, (images, classes) int32
+    pixels; chosen, (images,) numbers of the photographs in the dataset.
     """
-    segmenter = segmenter_of(config, _omission(config).segmenter, device)
-    counts = _counted(config, dataset, segmenter, device, part, parts)
-    with replacing(out) as file:
-        save_file(counts, file)
-    return out
-
-
-def _omission(config: Config) -> Omission:
-    if config.omission is None:
-        raise DissectionError("omission: missing; it says how photographs and images are segmented")
-    return config.omission
-
-
-def _counted(
-    config: Config, dataset: str, segmenter: Segmenter, device: torch.device, part: int, parts: int
-) -> dict[str, Tensor]:
     spec = _omission(config)
+    segmenter = segmenter_of(config, spec.segmenter, device)
     photographs = dataset_of(config, dataset)
     chosen = choose(len(photographs), 2 * spec.images, spec.seed, dataset)
-    chosen = [chosen[i] for i in _part(len(chosen), part, parts)]
+    chosen = [chosen[i] for i in part.images(len(chosen), BATCH)]
     batches = squares(photographs, chosen, spec.size)
     counts = {"photographs": _tally(segmenter, batches, len(chosen), dataset)}
-    numbers = _part(spec.images, part, parts)
+    numbers = part.images(spec.images, BATCH)
     for name in config.compared()[dataset]:
         batches = drawn(config, name, numbers, device)
         counts[name] = _tally(segmenter, batches, len(numbers), name)
     return counts | {"chosen": torch.tensor(chosen, dtype=torch.int64)}
 
 
-def _part(images: int, part: int, parts: int) -> range:
-    """
-    Numbers of the images of part 1 ... `parts`: whole batches, so that no image is ever in another batch, as its labels
-    may change with the batch's size where two classes are equally probable.
-    """
-    batches = -(-images // BATCH)
-    start, stop = (batches * i // parts * BATCH for i in (part - 1, part))
-    return range(start, min(images, stop))
+def _omission(config: Config) -> Omission:
+    if config.omission is None:
+        raise DissectionError("omission: missing; it says how photographs and images are segmented")
+    return config.omission
 
 
 def choose(images: int, count: int, seed: int, name: str, key: str = "") -> list[int]:

@@ -7,7 +7,8 @@ adaptations(config, "fig_slides_photo_edit", out, device)    # images.csv, adapt
 """
 
 import colorsys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ from dissection.omit.inversion import (
     refine,
     relax,
 )
+from dissection.parts import Part, gathered, joined
 from dissection.paths import replacing
 from dissection.segment import segmenter_of
 
@@ -135,9 +137,52 @@ class Inverter:
         return Found(z, r, self.layers.late(r))
 
 
-def methods(config: Config, row: str, out: Path, device: torch.device) -> None:
+def by_methods(config: Config, row: str, part: Part, device: torch.device) -> dict[str, Tensor]:
     """
-    Figure 5-6: every method on images that the generator draws, of which z and r are known, and on photographs.
+    A part of what `methods` measures. <sample> <method> <column>: (images,); of the first images of each sample
+    <sample> shown <number>, and points <method> <what> true and found.
+    """
+    spec: InversionMethods = getattr(config.rows, row)
+    inverter = Inverter(config, row, device)
+    batch = inverter.how.batch
+    numbers = choose(
+        len(photographs := dataset_of(config, spec.dataset)),
+        spec.photographs, inverter.how.seed, spec.dataset, f"rows.{row}.photographs",
+    )  # fmt: skip
+    batches = [(n, first) for n, images in _samples(spec) for first in range(0, images, batch)]
+
+    def measured(sample: str, first: int) -> dict[str, Tensor]:
+        if sample == "generated":
+            z = inverter.draw(first, min(batch, spec.images - first))
+            true = Found(z, inverter.layers.features(z)[-1], inverter.layers(z))
+        else:
+            pixels = torch.cat(
+                list(squares(photographs, numbers[first : first + batch], inverter.size))
+            )
+            images = inverter.prepare(pixels)
+            true = Found(None, images, images)  # r is not known
+        values: dict[str, Tensor] = {}
+        shown = [true.images]
+        for method, found in inverter.methods(true.images, first):
+            for column, value in _measured(found, true).items():
+                values[f"{sample} {method} {column}"] = value
+            shown.append(found.images)
+            if first == 0 and true.z is not None:
+                values |= _points(found, true, method)
+        for i, x in enumerate(shown if first == 0 else []):
+            values[f"{sample} shown {i}"] = to_pixels(x[: spec.shown])
+        return values
+
+    some = tqdm(batches[part.run(len(batches))], "invert", unit="batch")
+    return joined(measured(*one) for one in some)
+
+
+def methods(
+    config: Config, row: str, out: Path, device: torch.device, parts: Sequence[Path] = ()
+) -> None:
+    """
+    Figure 5-6: every method on images that the generator draws, of which z and r are known, and on photographs. parts:
+    files of what `by_methods` finds, all of it in order; without them it is found here.
 
     images.csv: sample (generated, photographs), image, method, z, features, pixels (correlations with the true ones,
         over the image's components), error (mean absolute difference of pixels, 0 to 1).
@@ -145,60 +190,49 @@ def methods(config: Config, row: str, out: Path, device: torch.device) -> None:
     <sample>.png: the first images; below, what each method makes of them, a row each.
     """
     spec: InversionMethods = getattr(config.rows, row)
-    inverter = Inverter(config, row, device)
-    size, batch = inverter.size, inverter.how.batch
-    numbers = choose(
-        len(photographs := dataset_of(config, spec.dataset)),
-        spec.photographs, inverter.how.seed, spec.dataset, f"rows.{row}.photographs",
-    )  # fmt: skip
-
-    def generated() -> Iterator[tuple[int, Tensor, Tensor | None]]:
-        for first in range(0, spec.images, batch):
-            z = inverter.draw(first, min(batch, spec.images - first))
-            yield first, inverter.layers(z), z
-
-    def real() -> Iterator[tuple[int, Tensor, Tensor | None]]:
-        for first in range(0, spec.photographs, batch):
-            pixels = torch.cat(list(squares(photographs, numbers[first : first + batch], size)))
-            yield first, inverter.prepare(pixels), None
-
+    assert config.reconstruction is not None  # else there would be nothing to invert by
+    batch = config.reconstruction.batch
+    found = gathered(parts) if parts else by_methods(config, row, Part(), device)
     lines: list[dict[str, object]] = []
-    points: list[pd.DataFrame] = []
-    samples: tuple[tuple[str, Callable], ...] = (("generated", generated), ("photographs", real))
+    points = []
+    for method in "abcdef":
+        for what in ("z", "features", "pixels"):
+            prefix = f"points {method} {what} "
+            if prefix + "true" in found:
+                values = {key: found[prefix + key].numpy() for key in ("true", "found")}
+                points.append(pd.DataFrame({"method": method, "what": what} | values))
     with replacing(out) as folder:
         folder.mkdir()
-        for sample, source in samples:
-            rows: list[Tensor] = []
-            for first, images, z in tqdm(source(), sample, unit="batch"):
-                r = inverter.layers.features(z)[-1] if z is not None else None
-                shown = [images]
-                for method, found in inverter.methods(images, first):
-                    lines += _measured(found, Found(z, r, images), sample, method, first)  # type: ignore[arg-type]
-                    shown.append(found.images)
-                    if first == 0 and z is not None:
-                        points += _points(found, Found(z, r, images), method)  # type: ignore[arg-type]
-                if first == 0:
-                    rows = [to_pixels(x[: spec.shown]).cpu() for x in shown]
-            write_png(folder / f"{sample}.png", *rows)
+        for sample, images in _samples(spec):
+            for first, method in product(range(0, images, batch), "abcdef"):
+                prefix = f"{sample} {method} "
+                columns = {
+                    column: found[prefix + column][first : first + batch].tolist()
+                    for column in ("pixels", "features", "z", "error")
+                    if prefix + column in found
+                }
+                lines += [
+                    {"sample": sample, "image": first + i, "method": method}
+                    | dict(zip(columns, values, strict=True))
+                    for i, values in enumerate(zip(*columns.values(), strict=True))
+                ]
+            shown = [k for k in found if k.startswith(f"{sample} shown ")]
+            write_png(folder / f"{sample}.png", *(found[k] for k in sorted(shown)))
         write_csv(pd.DataFrame(lines), folder / "images.csv")
         write_csv(pd.concat(points), folder / "points.csv")
 
 
-def _measured(
-    found: Found, true: Found, sample: str, method: str, first: int
-) -> list[dict[str, object]]:
+def _samples(spec: InversionMethods) -> list[tuple[str, int]]:
+    return [("generated", spec.images), ("photographs", spec.photographs)]
+
+
+def _measured(found: Found, true: Found) -> dict[str, Tensor]:
     columns = {"pixels": correlation(found.images, true.images)}
     if true.z is not None:
         columns["features"] = correlation(found.r, true.r)
         if found.z is not None:
             columns["z"] = correlation(found.z, true.z)
-    columns["error"] = error(found.images, true.images)
-    values = {key: column.tolist() for key, column in columns.items()}
-    return [
-        {"sample": sample, "image": first + i, "method": method}
-        | {key: column[i] for key, column in values.items()}
-        for i in range(len(true.images))
-    ]
+    return columns | {"error": error(found.images, true.images)}
 
 
 def error(a: Tensor, b: Tensor) -> Tensor:
@@ -206,41 +240,57 @@ def error(a: Tensor, b: Tensor) -> Tensor:
     return (a.clamp(-1, 1) - b.clamp(-1, 1)).abs().double().flatten(1).mean(1) / 2
 
 
-def _points(found: Found, true: Found, method: str) -> Iterator[pd.DataFrame]:
+def _points(found: Found, true: Found, method: str) -> dict[str, Tensor]:
+    values = {}
     for what, a, b in zip(("z", "features", "pixels"), found, true, strict=True):
         if a is not None and b is not None:
-            flat = b.flatten()
-            chosen = np.random.default_rng(1).permutation(flat.numel())[:POINTS]
-            yield pd.DataFrame(
-                {
-                    "method": method,
-                    "what": what,
-                    "true": flat.cpu().numpy()[chosen],
-                    "found": a.flatten().cpu().numpy()[chosen],
-                }
-            )
+            chosen = np.random.default_rng(1).permutation(b.numel())[:POINTS]
+            for key, x in (("true", b), ("found", a)):
+                values[f"points {method} {what} {key}"] = x.flatten().cpu()[chosen]
+    return values
 
 
-def groups(config: Config, row: str, out: Path, device: torch.device) -> None:
+def in_groups(config: Config, row: str, part: Part, device: torch.device) -> dict[str, Tensor]:
+    """A part of the photographs of `groups`, -1 to 1, and what is made of them: images, made: (n, 3, h, h)."""
+    spec: InvertedGroups = getattr(config.rows, row)
+    inverter = Inverter(config, row, device)
+    batch, pixels = inverter.how.batch, []
+    for name, numbers in zip(spec.datasets.values(), _chosen(config, row).values(), strict=True):
+        pixels += list(squares(dataset_of(config, name), numbers, inverter.size))
+    every = torch.cat(pixels).split(batch)
+
+    def measured(pixels: Tensor) -> dict[str, Tensor]:
+        images = inverter.prepare(pixels)
+        return {"images": images, "made": inverter.project(images).images}
+
+    return joined(map(measured, tqdm(every[part.run(len(every))], "invert", unit="batch")))
+
+
+def _chosen(config: Config, row: str) -> dict[str, list[int]]:
+    """Group -> numbers of its photographs."""
+    spec: InvertedGroups = getattr(config.rows, row)
+    assert config.reconstruction is not None  # else there would be nothing to invert by
+    seed, key = config.reconstruction.seed, f"rows.{row}.images"
+    return {
+        group: choose(len(dataset_of(config, name)), spec.images, seed, name, key)
+        for group, name in spec.datasets.items()
+    }
+
+
+def groups(
+    config: Config, row: str, out: Path, device: torch.device, parts: Sequence[Path] = ()
+) -> None:
     """
     Figures 5-7 and 5-8: photographs of several groups as the generator's later layers can draw them; uncurated, the
-    first of a random order.
+    first of a random order. parts: files of what `in_groups` finds, all of it in order; without them it is found here.
 
     images.csv: network, group, image (number in its dataset), error and pixels, as in `methods`.
     <group>.png: photographs, and their reconstructions below.
     """
     spec: InvertedGroups = getattr(config.rows, row)
-    inverter = Inverter(config, row, device)
-    chosen, pixels = {}, []
-    for group, name in spec.datasets.items():
-        dataset = dataset_of(config, name)
-        chosen[group] = choose(
-            len(dataset), spec.images, inverter.how.seed, name, f"rows.{row}.images"
-        )
-        pixels += list(squares(dataset, chosen[group], inverter.size))
-    images = inverter.prepare(torch.cat(pixels))
-    batches = tqdm(images.split(inverter.how.batch), "invert", unit="batch")
-    made = torch.cat([inverter.project(batch).images for batch in batches])
+    chosen = _chosen(config, row)
+    found = gathered(parts) if parts else in_groups(config, row, Part(), device)
+    made, images = found["made"], found["images"]
     values = pd.DataFrame({
         "network": spec.network,
         "group": [group for group in chosen for _ in chosen[group]],

@@ -16,12 +16,13 @@ together. propagate: every method, compared. effects: what edits do, for all oth
 """
 
 SHARED = ("table_6_3", "fig_6_1", "fig_6_2", *(f"fig_b_{n}" for n in range(1, 7)))
-JOBS: dict[str, tuple[str, str]] = {  # what edits for a row, by module and function
+# what edits for a row, by module and function; if jobs can share it, what does a part of it comes before
+JOBS: dict[str, tuple[str, ...]] = {
     "table_6_1": ("propagate", "run"),
     "table_6_2": ("propagate", "run"),
     "fig_sweep": ("sweep", "run"),
     "fig_6_6": ("reflections", "write"),
-    "fig_b_7": ("patches", "isolate"),
-    "fig_b_10": ("patches", "isolate"),
+    "fig_b_7": ("patches", "isolated", "isolate"),
+    "fig_b_10": ("patches", "isolated", "isolate"),
     **{row: ("effects", "run") for row in SHARED},
 }

@@ -3,14 +3,17 @@
     cut = Cut(network, "layer4")
     alone, whole = cut.patches(z, side=16, seed=1)           # (n, 3, 16, 16) uint8, the same places of the same images
     cut.mosaic(z, side=16)                                   # (n, 3, h, w) uint8: every part of images, each alone
-    patch_distances(network, ["layer4"], extractor, z, others, sides=[16], seed=1)
+    found = patch_gaussians(network, ["image", "layer4", "others"], extractor, z, others, sides=[16], seed=1)
+    patch_distances(found)
+    isolated(config, "fig_b_7", Part.of("2-of-3"), device)   # what one of several jobs does of it
 
 A crop of the features goes through the rest of the generator as if there were nothing around it. A low Fréchet
 distance from crops of whole images says that neighbouring places hardly depend on one another. Features are those that
 the layer puts out; a StyleGAN2's image so far, which later layers add to, is cropped along with them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,12 +31,14 @@ from dissection.files import write_csv, write_png
 from dissection.networks import module_of, to_pixels
 from dissection.networks.progan import latents
 from dissection.networks.stylegan2 import State, StyleGAN2, doubled
+from dissection.parts import Part, gathered
 from dissection.paths import replacing
 from dissection.probe import split
 from dissection.rewrite.job import latent_of
 from dissection.stats import Gaussian, frechet_distance
 
 BATCH = 50
+WHOLE, OTHERS = "image", "others"  # no layers: whole images, and those to compare with
 
 
 class Halfway(NamedTuple):
@@ -157,13 +162,13 @@ def cropped(maps: Tensor, at: Tensor, side: int) -> Tensor:
     return maps[image, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
 
 
-def patch_distances(
+def patch_gaussians(
     network: nn.Module, layers: Sequence[str], extractor: Extractor, z: Tensor, others: Tensor, sides: Sequence[int],
     seed: int,
-) -> pd.DataFrame:  # fmt: skip
-    """Columns side, layer, distance: the Fréchet distance of patches of z, rendered alone from a layer, from crops
-    anywhere in images of `others`, (n, size) both; layer `image`: of crops of whole images of z. Lines for patches that
-    are not whole cells of a layer are left out.
+) -> dict[tuple[int, str], Gaussian]:  # fmt: skip
+    """
+    By side and layer the features of patches of z, rendered alone from that layer, if they are whole cells of it; of
+    layer `image`, of crops of whole images of z; of layer `others`, anywhere in images of `others`; (n, size) both.
     """
     device = next(network.parameters()).device
     found: dict[tuple[int, str], Gaussian] = {}
@@ -174,17 +179,21 @@ def patch_distances(
             found[key] = Gaussian(extractor.units, extractor.device)
         found[key].add(extractor(patches))
 
-    cuts = {layer: Cut(network, layer) for layer in layers}
-    batches = [(name, first, part) for name, every in (("image", z), ("others", others))
+    cuts = {layer: Cut(network, layer) for layer in layers if layer not in (WHOLE, OTHERS)}
+    with torch.inference_mode():
+        pixels = network(z[:1].to(device)).shape[2]
+    batches = [(name, first, part) for name, every in ((WHOLE, z), (OTHERS, others))
+               if name in layers or (name == WHOLE and cuts)
                for first, part in zip(range(0, len(every), BATCH), every.split(BATCH), strict=True)]  # fmt: skip
     for name, first, part in tqdm(batches, "patches", unit="batch", mininterval=1):
-        with torch.inference_mode():
-            whole = to_pixels(network(part.to(device)))
-        pixels, number = whole.shape[2], first + (len(z) if name == "others" else 0)
-        for side in sides:
-            at = places(len(part), pixels - side + 1, seed, number)
-            add(side, name, cropped(whole, at, side))
-        for layer, cut in cuts.items() if name == "image" else ():
+        if name in layers:
+            with torch.inference_mode():
+                whole = to_pixels(network(part.to(device)))
+            number = first + (len(z) if name == OTHERS else 0)
+            for side in sides:
+                at = places(len(part), pixels - side + 1, seed, number)
+                add(side, name, cropped(whole, at, side))
+        for layer, cut in cuts.items() if name == WHOLE else ():
             with torch.inference_mode():
                 halfway = cut.halfway(part.to(device))
             cells = halfway.maps[0].shape[2]
@@ -193,39 +202,81 @@ def patch_distances(
                     crop = cut.cells(halfway, side, pixels)
                     at = places(len(part), cells - crop + 1, seed, first)
                     add(side, layer, cut.alone(halfway, at, crop))
+    return found
+
+
+def patch_distances(found: Mapping[tuple[int, str], Gaussian]) -> pd.DataFrame:
+    """Columns side, layer, distance: the Fréchet distance of a layer's patches from those of `others`."""
     lines = [
-        {"side": side, "layer": layer, "distance": frechet_distance(found[side, "others"], g).total}
+        {"side": side, "layer": layer, "distance": frechet_distance(found[side, OTHERS], g).total}
         for (side, layer), g in found.items()
-        if layer != "others"
+        if layer != OTHERS
     ]
     return pd.DataFrame(lines).sort_values("side", kind="stable", ignore_index=True)
 
 
-def isolate(config: Config, row: str, out: Path, device: torch.device) -> None:
-    """Write distances.csv and, of each network, pictures of some images whole and from patches alone, by layer, if the
-    patches are whole cells of it."""
+def isolated(config: Config, row: str, part: Part, device: torch.device) -> dict[str, Tensor]:
+    """
+    A part of the patches of a row, <network> <layer> <side>: count, mean and scatter, as `Gaussian` has them. It is of
+    some layers, and of all images: moments of a few images take as much room as those of all.
+    """
     spec: Isolated = getattr(config.rows, row)
     extractor = load_extractor(config, device)
+    networks = {name: module_of(config, of, device) for name, of in spec.networks.items()}
+    every = [(n, x) for n, of in networks.items() for x in _layers(config, spec.networks[n], of)]
+    some, found = every[part.run(len(every))], {}
+    for name in dict.fromkeys(name for name, _ in some):
+        network, layers = networks[name], [layer for of, layer in some if of == name]
+        z = latents(spec.seed, 0, 2 * spec.images, latent_of(network))
+        gaussians = patch_gaussians(
+            network, layers, extractor, z[: spec.images], z[spec.images :], spec.sides, spec.seed
+        )
+        for (side, layer), gaussian in gaussians.items():
+            for key, tensor in gaussian.state().items():
+                found[f"{name} {layer} {side} {key}"] = tensor.cpu()
+    return found
+
+
+def isolate(
+    config: Config, row: str, out: Path, device: torch.device, parts: Sequence[Path] = ()
+) -> None:
+    """
+    Write distances.csv and, of each network, pictures of some images whole and from patches alone, by layer, if the
+    patches are whole cells of it. parts: files of what `isolated` finds, all of it in order; without them it is found
+    here.
+    """
+    spec: Isolated = getattr(config.rows, row)
+    found = gathered(parts) if parts else isolated(config, row, Part(), device)
     tables = []
     with replacing(out) as folder:
         folder.mkdir()
         for name, generator in spec.networks.items():
             network = module_of(config, generator, device)
-            paths = [path.partition(".")[0] for path in config.networks[generator].layers.values()]
-            if isinstance(network, StyleGAN2):
-                paths = paths[:-1]  # nothing is left to render the last one's features
-            z = latents(spec.seed, 0, 2 * spec.images, latent_of(network))
-            table = patch_distances(
-                network, paths, extractor, z[: spec.images], z[spec.images :], spec.sides, spec.seed
-            )
-            tables.append(table.assign(scene=name, features=extractor.name))
-            shown = z[: spec.shown]
+            layers, gaussians = _layers(config, generator, network), {}
+            for layer, side in product(layers, spec.sides):
+                prefix = f"{name} {layer} {side} "
+                of = [key for key in found if key.startswith(prefix)]
+                state = {key.removeprefix(prefix): found[key] for key in of}
+                if state:
+                    gaussians[side, layer] = Gaussian.of(state, device)
+            assert config.features is not None  # else there would be none
+            table = patch_distances(gaussians)
+            tables.append(table.assign(scene=name, features=config.features.name))
+            shown = latents(spec.seed, 0, spec.shown, latent_of(network))
             with torch.inference_mode():
                 strips = {"image": pad(to_pixels(network(shown.to(device))), (0, 1), value=255)}
-            for path in paths:
+            for path in layers[1:-1]:
                 cut = Cut(network, path)
                 if spec.side % cut.cell(shown) == 0:
                     strips[path] = cut.mosaic(shown, spec.side)
             for layer, strip in strips.items():
                 write_png(folder / f"{name} {layer}.png", strip)
         write_csv(pd.concat(tables), folder / "distances.csv")
+
+
+def _layers(config: Config, generator: str, network: nn.Module) -> list[str]:
+    """Paths of the layers that patches are rendered from, between what is no layer."""
+    paths = [path.partition(".")[0] for path in config.networks[generator].layers.values()]
+    if isinstance(network, StyleGAN2):
+        paths = paths[:-1]  # nothing is left to render the last one's features
+    return [WHOLE, *paths, OTHERS]

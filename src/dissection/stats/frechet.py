@@ -6,16 +6,13 @@ distance = frechet_distance(real, made)
 distance.mean, distance.covariance, distance.total
 """
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Self
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dissection.errors import DissectionError
-from dissection.paths import replacing
 
 
 class Gaussian:
@@ -56,18 +53,16 @@ class Gaussian:
             raise DissectionError(f"covariance: {self.count} vectors; it takes at least 2")
         return self.scatter / (self.count - 1)
 
-    def save(self, path: Path) -> None:
-        state = {"mean": self.mean, "scatter": self.scatter, "count": torch.tensor([self.count])}
-        with replacing(path) as beside:
-            save_file(state, beside)
+    def state(self) -> dict[str, Tensor]:
+        """What a file keeps of it."""
+        return {"mean": self.mean, "scatter": self.scatter, "count": torch.tensor([self.count])}
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        state = load_file(path)
-        loaded = cls(len(state["mean"]))
-        loaded.mean, loaded.scatter = state["mean"], state["scatter"]
-        loaded.count = int(state["count"])
-        return loaded
+    def of(cls, state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Self:
+        gaussian = cls(0)
+        gaussian.mean, gaussian.scatter = (state[key].to(device) for key in ("mean", "scatter"))
+        gaussian.count = int(state["count"])
+        return gaussian
 
 
 class FrechetDistance(NamedTuple):
