@@ -92,6 +92,10 @@ class Dataset(Section):
         default=None, description="part of the dataset, where the format has splits"
     )
     images: int | None = Field(default=None, gt=0, description="use only the first so many images")
+    segmenter: str | None = Field(
+        default=None,
+        description="what labels the images for a dissection, instead of labels of their own",
+    )
 
 
 class Input(Section):
@@ -1441,20 +1445,23 @@ class Config(Section):
                 found[row.dataset] = found.get(row.dataset, {}) | dict.fromkeys(names)
         return {dataset: list(names) for dataset, names in found.items() if names}
 
-    def parser(self, generated: str) -> str:
-        """The network that labels generated images."""
-        return self.segmenters[self.generated[generated].segmenter].network
+    def segmenter(self, images: str) -> str | None:
+        """The segmenter that labels generated images, or those of a dataset, if one does."""
+        return (self.generated.get(images) or self.datasets[images]).segmenter
 
-    def labelling(self, generated: str) -> list[str]:
-        """Assets of what labels generated images."""
-        segmenter = self.segmenters[self.generated[generated].segmenter]
+    def parser(self, images: str) -> str:
+        """The network of that segmenter."""
+        return self.segmenters[str(self.segmenter(images))].network
+
+    def labelling(self, images: str) -> list[str]:
+        """Assets of that segmenter."""
+        segmenter = self.segmenters[str(self.segmenter(images))]
         return [segmenter.labels, *self.networks[segmenter.network].assets]
 
-    def behind(self, dataset: str) -> list[str]:
-        """Assets of a dataset's images and labels, or of what labels generated images."""
-        return (
-            self.labelling(dataset) if dataset in self.generated else [self.datasets[dataset].asset]
-        )
+    def behind(self, images: str) -> list[str]:
+        """Assets of a dataset's images and labels, and of what labels them."""
+        own = [] if images in self.generated else [self.datasets[images].asset]
+        return own + (self.labelling(images) if self.segmenter(images) else [])
 
     def measured(self) -> list[tuple[str, str | None]]:
         """(network, dataset to measure its accuracy on, or None) that rows ask for."""
@@ -1511,7 +1518,7 @@ class Config(Section):
             entry
             for entry in self.dissections
             if entry.network not in lost
-            and (entry.dataset not in self.generated or self.parser(entry.dataset) not in lost)
+            and (not self.segmenter(entry.dataset) or self.parser(entry.dataset) not in lost)
         ]
         found = {"rows": self.rows.model_copy(update=rows), "networks": networks}
         result = self.model_copy(update=found | {"dissections": dissections})
@@ -1579,6 +1586,8 @@ def _references(config: Config, assets: list[str]) -> Iterator[tuple[str, str, l
         yield f"generated.{name}.segmenter", sample.segmenter, list(config.segmenters)
     for name, dataset in config.datasets.items():
         yield f"datasets.{name}.asset", dataset.asset, assets
+        if dataset.segmenter is not None:
+            yield f"datasets.{name}.segmenter", dataset.segmenter, list(config.segmenters)
     for name, network in config.networks.items():
         if network.weights is not None:
             yield f"networks.{name}.weights", network.weights, assets

@@ -143,7 +143,8 @@ def _dissect(config: Config, costs: Mapping[str, Cost], job: Mapping[str, str]) 
     """Two passes, for thresholds and for overlaps; a segmenter sees each image once."""
     n = images(config, job["dataset"])
     if job["dataset"] in config.datasets:
-        return Work(read=2 * n).add([job["network"]], 2 * n)
+        parsers = [config.parser(job["dataset"])] if config.segmenter(job["dataset"]) else []
+        return Work(read=2 * n).add([job["network"]], 2 * n).add(parsers, n)
     entry = next(
         e for e in config.dissections if (e.dataset, e.network) == (job["dataset"], job["network"])
     )

@@ -15,10 +15,8 @@ def dissected(wildcards):
 
 
 def parser(dataset):
-    """The network that labels generated images, if they are that."""
-    if dataset not in CONFIG.generated:
-        return []
-    return [CONFIG.segmenters[CONFIG.generated[dataset].segmenter].network]
+    """The network that labels the images, if one does."""
+    return [CONFIG.parser(dataset)] if CONFIG.segmenter(dataset) else []
 
 
 def dissection_sources(wildcards):
@@ -42,11 +40,11 @@ def pages_of(datasets):
 
 
 def images_settings(names):
-    """The sections of datasets and of generated images, with what labels these."""
+    """The sections of datasets and of generated images, with what labels them."""
     drawn = {d: CONFIG.generated[d] for d in names if d in CONFIG.generated}
-    used = {d.segmenter: CONFIG.segmenters[d.segmenter] for d in drawn.values()}
-    sections = {"generated": drawn, "segmenters": used} if drawn else {}
+    used = {s: CONFIG.segmenters[s] for s in map(CONFIG.segmenter, names) if s}
     read = {d: CONFIG.datasets[d] for d in names if d in CONFIG.datasets}
+    sections = ({"generated": drawn} if drawn else {}) | ({"segmenters": used} if used else {})
     return sections | ({"datasets": read} if read or not drawn else {})
 
 

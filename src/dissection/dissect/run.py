@@ -488,6 +488,10 @@ def dissect(
     """Dissect a network of the profile on one of its datasets; the files are those of `dissect_sample`."""
     network, preprocess = network_of(config, entry.network, device)
     dataset = dataset_of(config, entry.dataset)
+    if name := config.segmenter(entry.dataset):
+        from dissection.segment import Labelled, segmenter_of
+
+        dataset = Labelled(dataset, segmenter_of(config, name, device))
     labels = Labels(dataset, preprocess.labels)
     sample = Sample(lambda i: preprocess(dataset.image(i)), len(dataset), labels)
     dissect_sample(config, entry, network, sample, None, out, device, threads)

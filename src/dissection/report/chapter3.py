@@ -477,7 +477,7 @@ def used_by(row: str) -> Callable[[Config], tuple[list[str], list[str]]]:
         networks: dict[str, None] = {}
         for key, name in named(section(config, row)):
             (networks if key.startswith(("network", "encoder")) else datasets)[name] = None
-        networks |= {config.parser(d): None for d in datasets if d in config.generated}
+        networks |= {config.parser(d): None for d in datasets if config.segmenter(d)}
         return list(datasets), list(networks)
 
     return uses

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from dissection.config import Config
+from dissection.data import Dataset
 from dissection.data.scenes import world
 from dissection.errors import DissectionError
 from dissection.networks import Preprocess, asset_of, load_network
@@ -56,6 +57,32 @@ def segmenter_of(config: Config, name: str, device: torch.device) -> "Segmenter"
     return load_segmenter(
         config, name, asset_of(config, weights) if weights else None, asset_of(config, spec.labels), device
     )  # fmt: skip
+
+
+class Labelled(Dataset):
+    """A dataset whose images a segmenter labels, at their own size."""
+
+    def __init__(self, dataset: Dataset, segmenter: "Segmenter"):
+        self._dataset, self._segmenter = dataset, segmenter
+        self.concepts, self.classes = segmenter.concepts, dataset.classes
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def key(self, index: int) -> str:
+        return self._dataset.key(index)
+
+    def image(self, index: int) -> np.ndarray:
+        return self._dataset.image(index)
+
+    def target(self, index: int) -> int | None:
+        return self._dataset.target(index)
+
+    def labels(self, index: int) -> dict[str, np.ndarray]:
+        pixels = torch.from_numpy(self.image(index).transpose(2, 0, 1))
+        return {
+            category: maps[0].numpy() for category, maps in self._segmenter(pixels[None]).items()
+        }
 
 
 class Segmenter:
