@@ -52,7 +52,7 @@ CLASSES = [
 ]  # fmt: skip
 LABELS = {  # of the parser, each of a list seen less often than the one before, but the objects' `-`
     "object": [
-        "-", "sky", "building", "grass", "road", "tree", "window", "door", "person", "table", "chair", "curtain",
+        "-", "sky", "building", "airplane", "grass", "road", "tree", "window", "door", "person", "table", "chair", "curtain",
         "countertop", "bed", "sofa", "stairway", "horse", "text", "tower", "hat",
     ],
     "part": ["-", "head", "window", "eye", "ear", "door", "tail", "roof", "cloud", "dome"],

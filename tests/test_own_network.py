@@ -1,6 +1,7 @@
 """The profile that the README shows for a network of one's own, run as it stands there."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,13 @@ import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
-from conftest import REPOSITORY, copy_repository
+from colour_parser import parser
+from conftest import REPOSITORY, Workspace, copy_repository
+from dissection.config import Input
+from dissection.data.images import read_image
+from dissection.networks import Preprocess
+from dissection.segment import Segmenter
+from dissection.segment.classes import read_classes
 
 MODULE = """
 from torch import nn
@@ -26,9 +33,8 @@ def build():
 """
 
 
-@pytest.mark.smoke
-def test_the_readme_profile_dissects_a_network_of_ones_own(tmp_path: Path) -> None:
-    """One unit answers to red, the other to its absence; the concept is a red square."""
+def mine(tmp_path: Path) -> Workspace:
+    """A repository with the profile. One unit answers to red, the other to its absence; a concept is a red square."""
     workspace = copy_repository(tmp_path / "repository", None)
     images, random = tmp_path / "my_images", np.random.default_rng(1)
     for folder in ("images", "labels/object"):
@@ -55,6 +61,12 @@ def test_the_readme_profile_dissects_a_network_of_ones_own(tmp_path: Path) -> No
     (workspace.folder / "config/mine.yaml").write_text(text)
     assert yaml.safe_load(text)["profile"] == "mine"
 
+    return workspace
+
+
+@pytest.mark.smoke
+def test_the_readme_profile_dissects_a_network_of_ones_own(tmp_path: Path) -> None:
+    workspace = mine(tmp_path)
     workspace.run("snakemake", "--configfile", "config/mine.yaml")
     results = workspace.folder / "results/mine"
     units = pd.read_csv(results / "units/mine/mine/units.csv").set_index(
@@ -68,3 +80,42 @@ def test_the_readme_profile_dissects_a_network_of_ones_own(tmp_path: Path) -> No
     counts = pd.read_csv(results / "tables/fig_3_5.csv")
     assert set(counts["layer"]) == {"first", "last"}
     assert "Unique detectors by layer" in (results / "report.html").read_text()
+
+
+@pytest.mark.smoke
+def test_a_segmenter_labels_images_that_have_no_labels(tmp_path: Path) -> None:
+    workspace, here = mine(tmp_path), Path(__file__).parent
+    images = tmp_path / "my_images"
+    shutil.rmtree(images / "labels")
+    (images / "labels.csv").unlink()
+    profile = yaml.safe_load((workspace.folder / "config/mine.yaml").read_text())
+    profile["assets"]["names"] = {"path": str(here / "labels.json")}
+    profile["datasets"]["mine"]["segmenter"] = "colours"
+    profile["segmenters"] = {
+        "colours": {"network": "parser", "labels": "names", "vocabulary": "net"}
+    }
+    spec = {"size": 64, "mean": [0, 0, 0], "std": [255, 255, 255]}
+    parsing = {
+        "module": f"{here}/colour_parser.py:parser",
+        "input": spec,
+        "layers": {"spread": "spread"},
+    }
+    profile["networks"]["parser"] = parsing
+    (workspace.folder / "config/mine.yaml").write_text(yaml.safe_dump(profile))
+    workspace.run("snakemake", "--configfile", "config/mine.yaml")
+
+    segmenter = Segmenter(
+        parser(), Preprocess(Input(**spec)), read_classes(here / "labels.json"), "net"
+    )
+    pixels = np.zeros(len(segmenter.concepts) + 1, np.int64)
+    for path in sorted((images / "images").iterdir()):
+        seen = segmenter(torch.from_numpy(read_image(path).transpose(2, 0, 1))[None])
+        at = np.concatenate(
+            [maps.numpy()[0, :, 2::4, 2::4] for maps in seen.values()]
+        )  # centres of labels
+        for number in range(1, len(pixels)):
+            pixels[number] += (at == number).any(0).sum()
+    concepts = pd.read_csv(workspace.folder / "results/mine/units/mine/mine/concepts.csv")
+    assert list(concepts["name"]) == list(segmenter.concepts["name"])
+    assert concepts["pixels_pnas2020"].tolist() == pixels[1:].tolist()
+    assert (pixels[1:] > 0).sum() > 3
