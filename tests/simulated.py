@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import Tensor, nn
 
 from conftest import REPOSITORY, Workspace, copy_repository
@@ -52,8 +53,8 @@ CLASSES = [
 ]  # fmt: skip
 LABELS = {  # of the parser, each of a list seen less often than the one before, but the objects' `-`
     "object": [
-        "-", "sky", "building", "airplane", "grass", "road", "tree", "window", "door", "person", "table", "chair", "curtain",
-        "countertop", "bed", "sofa", "stairway", "horse", "text", "tower", "hat",
+        "-", "sky", "building", "airplane", "grass", "road", "tree", "window", "door", "person", "table", "chair",
+        "curtain", "countertop", "bed", "sofa", "stairway", "horse", "text", "tower", "hat",
     ],
     "part": ["-", "head", "window", "eye", "ear", "door", "tail", "roof", "cloud", "dome"],
     "material": ["-", "brick", "wood"],
@@ -262,7 +263,7 @@ def lively(spec: Network, seed: int) -> nn.Module:
             module.momentum = None
     preprocess = Preprocess(spec.input)
     pictures = torch.stack([
-        preprocess(photograph(n, i)) for n in range(len(CLASSES)) for i in range(2)
+        preprocess(np.asarray(Image.open(io.BytesIO(picture(n, i))))) for n in range(len(CLASSES)) for i in range(2)
     ])  # fmt: skip
     with torch.no_grad():
         network.train()(pictures)  # for batch norm
@@ -376,6 +377,10 @@ def photograph(number: int, seed: int) -> np.ndarray:
     return pixels
 
 
+def picture(number: int, seed: int) -> bytes:
+    return encoded(photograph(number, seed), "jpeg", quality=80)
+
+
 BRODEN = {  # category: code -> number, name
     "color": {1: (10, "blue-c"), 2: (11, "green-c")},
     "object": {n: (number, name) for n, (number, (name, _)) in enumerate(THINGS.items(), start=1)},
@@ -427,7 +432,7 @@ def broden(size: int, images: int) -> dict[str, bytes]:
 
 def places(split: str, each: int) -> dict[str, bytes]:
     return {
-        f"{name}/Places365_{split}_{i:08}.jpg": encoded(photograph(number, i), "jpeg", quality=80)
+        f"{name}/Places365_{split}_{i:08}.jpg": picture(number, i)
         for number, name in enumerate(CLASSES)
         for i in range(each)
     }
@@ -528,7 +533,8 @@ def contents(config: Config, registry: dict[str, Entry], scratch: Path) -> dict[
                 1024 if face else 256, 0 if "2spire" in name or "smile" in name else 2
             )
     for part in registry["rewriting_masks"].parts:
-        files[f"rewriting_masks/{part.file}"] = session(256, 1)
+        same = [n for n in registry if n.startswith("rewriting_") and registry[n].urls == part.urls]
+        files[f"rewriting_masks/{part.file}"] = files[same[0]] if same else session(256, 1)
     files["rewriting_masks/posneg.json"] = reflections()
     files["stylegan_bedrooms"] = style_file()
     widths = ARGUMENTS["vgg:vgg16"]["widths"]

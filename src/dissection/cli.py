@@ -486,6 +486,7 @@ def report(
 @app.command()
 def plan(config: Profile) -> None:
     """What is left of a profile to make: jobs, GPU hours, download and disk, by table and figure. Runs nothing."""
+    from dissection.assets import load_registry
     from dissection.plan import dry_run, read_costs, table, training
     from dissection.report.rows import ROWS
 
@@ -496,6 +497,12 @@ def plan(config: Profile) -> None:
     print(table(profile, costs, jobs, rows))
     if to_train := training(profile, costs):
         print("", to_train, sep="\n")
+    known = load_registry(paths.REGISTRY)
+    for row in rows:
+        lost = [a for a in ROWS[row].assets(profile) if a not in profile.assets]
+        if lost := [a for a in lost if known[a].status == "not_released"]:
+            own = f"your own copy can be given: `assets: {{{lost[0]}: {{path: <file or folder>}}}}`"
+            print(f"\n{row} is not available without {', '.join(lost)}; {own}")
 
 
 @app.command()
