@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from dissection import paths, published, style
 from dissection.config import Config
 from dissection.data import Dataset
 from dissection.errors import DissectionError
+from dissection.files import write_png
 from dissection.report.chapter3 import label_statistics
 from dissection.report.figure import run_figure
 from dissection.report.page import duration, number_blocks, write_report
@@ -236,3 +238,26 @@ def test_number_blocks() -> None:
     ]
     assert [duration(s) for s in (0.44, 12.4, 185, 7800)] == ["0.4 s", "12 s", "3 min 5 s",
                                                               "2 h 10 min"]  # fmt: skip
+
+
+def test_an_edit_of_what_is_nowhere_is_drawn(tmp_path):
+    """Its source covers no pixel of any image, so that no colour changes there."""
+    for name in ("selections", "pairs"):
+        write_png(tmp_path / f"{name}.png", torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+    effect = {
+        "part": "effect",
+        "source_before": 0,
+        "source_after": 0,
+        "inside": None,
+        "outside": 0.5,
+    }
+    edit = {"part": "edit", "source": "earring", "context": 2}
+    images = [
+        {"part": "image", "name": name, "file": str(tmp_path / f"{name}.png")}
+        for name in ("selections", "pairs")
+    ]
+    lines = pd.DataFrame([effect, effect, edit, *images])
+    label = style.effect(lines).axes[2].get_xlabel()
+    assert label == "percent of pixels; colours change by 0.50 elsewhere (0 to 6)"
+    lines.loc[0, "inside"] = 0.25
+    assert "change by 0.25 there and by 0.50 elsewhere" in style.effect(lines).axes[2].get_xlabel()

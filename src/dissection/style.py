@@ -231,16 +231,17 @@ def effect(lines: "DataFrame") -> "Figure":
     strip(above, files["selections"], shown)
     strip(middle, files["pairs"], "highest in the context's direction: unmodified, and changed")
     found = lines[lines["part"] == "effect"]
-    found = found.dropna(axis=1, how="all")
-    names = [what for what in ("source", "target") if f"{what}_before" in found]
+    measured = found.dropna(axis=1, how="all")
+    names = [what for what in ("source", "target") if f"{what}_before" in measured]
     for shift, when, colour_ in ((-0.2, "before", PALE), (0.2, "after", CATEGORIES["object"])):
         shares = [pd.to_numeric(found[f"{what}_{when}"]).mean() for what in names]
         below.barh([at + shift for at in range(len(names))], shares, 0.4, color=colour_, label=when)
     below.set_yticks(range(len(names)), [f"{what}: {edit[what]}" for what in names])
     below.invert_yaxis()
     inside, outside = (pd.to_numeric(found[where]).mean() for where in ("inside", "outside"))
+    there = "" if pd.isna(inside) else f"by {inside:.2f} there and "  # the source may be nowhere
     below.set_xlabel(
-        f"percent of pixels; colours change by {inside:.2f} there and by {outside:.2f} elsewhere (0 to 6)"
+        f"percent of pixels; colours change {there}by {outside:.2f} elsewhere (0 to 6)"
     )
     below.legend(fontsize=8)
     return figure
