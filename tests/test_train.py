@@ -293,6 +293,11 @@ def test_what_cannot_be_trained_is_said_in_one_line(tmp_path, recipe, memory, cl
     assert not (tmp_path / "weights.safetensors").exists()
 
 
+def test_a_validation_set_of_other_classes_is_refused(tmp_path):
+    with pytest.raises(DissectionError, match="none of its classes is in the validation set"):
+        train(profile(), "net", Shapes(40, 1), Named(20, 2), tmp_path, CPU)
+
+
 def test_ship(trained, tmp_path):
     out = tmp_path / "weights"
     out.mkdir()

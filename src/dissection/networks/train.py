@@ -416,8 +416,8 @@ def _streamed(dataset: Dataset, preprocess: Preprocess) -> tuple[Streamed, list[
 def of_classes(names: Sequence[str], classes: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Indices of the names that are classes, and (n,) int64 indices into `classes`."""
     number = {name: index for index, name in enumerate(classes)}
-    kept = [index for index, name in enumerate(names) if name in number]
-    return torch.tensor(kept), torch.tensor([number[names[index]] for index in kept])
+    kept = torch.tensor([i for i, name in enumerate(names) if name in number], dtype=torch.int64)
+    return kept, torch.tensor([number[names[i]] for i in kept.tolist()], dtype=torch.int64)
 
 
 def ship(config: Config, name: str, trained: Path, out: Path) -> None:
