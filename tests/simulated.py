@@ -129,7 +129,7 @@ def reduced(profile: dict[str, Any]) -> dict[str, Any]:
         "learning_rate": 0.05,
         "images": 2,
     }  # or none would succeed
-    small["rows"]["pnas_fig_3"]["area"] = 0.03
+    small["rows"]["pnas_fig_3"]["area"] = 0.09  # half of the images
     small["rows"]["fig_b_3"]["edit"]["filled"] = (
         False  # random images have no walls without windows
     )
