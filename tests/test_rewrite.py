@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import runpy
 import struct
 import zlib
@@ -407,9 +408,13 @@ def test_exported_weights_draw_the_same_images(layout, tmp_path):
         if layout == "own":
             save_file({k: v.half() for k, v in state.items()}, weights)
         else:
+            number = re.compile(r"layer(\d+)\.|output_\d+x\d+\.")
+            old = {k: number.match(k) for k in state}
             state = {
-                k.replace("layer4", "features.3") if "layer4" in k else k: v
-                for k, v in state.items()
+                f"features.{int(m[1]) - 1}.{k[m.end() :]}"
+                if m[1]
+                else f"output.{k[m.end() :]}": state[k]
+                for k, m in old.items()
             }
             torch.save({"state_dict": state, "epoch": 3}, weights)
     network = load_network(spec, weights, 0)
