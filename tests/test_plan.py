@@ -144,6 +144,18 @@ def test_what_is_to_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan.training(there, costs) == ""
 
 
+def test_rows_that_wait_for_a_copy_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    needs = {"fig_3_12": ["broden1_224", "action40"], "fig_3_5": ["broden1_227", "drawn"]}
+    (line,) = plan.unreleased(Config.model_validate(SMALL), needs)
+    assert line == (
+        "fig_3_12 is not available without action40; "
+        "your own copy can be given: `assets: {action40: {path: <file or folder>}}`"
+    )
+    given = SMALL | {"assets": SMALL["assets"] | {"action40": {"path": "mine"}}}
+    assert plan.unreleased(Config.model_validate(given), needs) == []
+
+
 def test_images_of_a_dataset(small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     found = {name: plan.images(small, name) for name in ("drawn", "few", "z")}

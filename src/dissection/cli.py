@@ -486,8 +486,7 @@ def report(
 @app.command()
 def plan(config: Profile) -> None:
     """What is left of a profile to make: jobs, GPU hours, download and disk, by table and figure. Runs nothing."""
-    from dissection.assets import load_registry
-    from dissection.plan import dry_run, read_costs, table, training
+    from dissection.plan import dry_run, read_costs, table, training, unreleased
     from dissection.report.rows import ROWS
 
     profile = load(config)
@@ -497,12 +496,8 @@ def plan(config: Profile) -> None:
     print(table(profile, costs, jobs, rows))
     if to_train := training(profile, costs):
         print("", to_train, sep="\n")
-    known = load_registry(paths.REGISTRY)
-    for row in rows:
-        lost = [a for a in ROWS[row].assets(profile) if a not in profile.assets]
-        if lost := [a for a in lost if known[a].status == "not_released"]:
-            own = f"your own copy can be given: `assets: {{{lost[0]}: {{path: <file or folder>}}}}`"
-            print(f"\n{row} is not available without {', '.join(lost)}; {own}")
+    for line in unreleased(profile, {row: ROWS[row].assets(profile) for row in rows}):
+        print("", line, sep="\n")
 
 
 @app.command()

@@ -483,6 +483,17 @@ def training(config: Config, costs: Mapping[str, Cost]) -> str:
     return "\n".join([head, columns(("network", "GPU hours", "download", "rows"), lines)])
 
 
+def unreleased(config: Config, needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """A line for each row that needs what was never released and the user does not give. needs: row -> assets."""
+    lines, known = [], _registry(paths.REGISTRY)
+    for row, assets in needs.items():
+        lost = [a for a in assets if a not in config.assets and known[a].status == "not_released"]
+        if lost:
+            own = f"your own copy can be given: `assets: {{{lost[0]}: {{path: <file or folder>}}}}`"
+            lines.append(f"{row} is not available without {', '.join(lost)}; {own}")
+    return lines
+
+
 def _state(config: Config, asset: str) -> State:
     own = config.assets.get(asset)
     entry = _registry(paths.REGISTRY).get(asset) or Entry.local(asset)
